@@ -1,0 +1,2 @@
+//! Feeds pg_iot_kpi.
+fn main() {}

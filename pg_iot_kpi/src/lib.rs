@@ -1,0 +1,1 @@
+//! The PostgreSQL shell around kpi-core.
