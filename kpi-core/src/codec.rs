@@ -1,0 +1,226 @@
+//! The binary form that all states share: a header, a checksum and a body of variable-length integers.
+//!
+//! ```text
+//! byte 0      which type (a letter)
+//! byte 1      version of the form
+//! bytes 2..6  CRC-32 of bytes 0, 1 and the body, little-endian
+//! bytes 6..   body: LEB128 integers, 8-byte little-endian floats
+//! ```
+//! Whatever is truncated, altered or of another type is refused; nothing in it is trusted.
+
+use crate::error::{KpiError, Result};
+
+const HEADER: usize = 6;
+
+/// A state with a binary form.
+pub trait Codec: Sized {
+    /// The name of the type, for messages.
+    const NAME: &'static str;
+    /// The letter in the header.
+    const LETTER: u8;
+    /// The version of the body's layout.
+    const VERSION: u8 = 1;
+
+    /// Writes the body.
+    fn write(&self, out: &mut Writer);
+    /// Reads and validates a body.
+    fn read(input: &mut Reader<'_>) -> Result<Self>;
+
+    /// The whole binary form.
+    fn encode(&self) -> Vec<u8> {
+        let mut out = Writer(vec![Self::LETTER, Self::VERSION, 0, 0, 0, 0]);
+        self.write(&mut out);
+        let sum = checksum(&out.0);
+        out.0[2..HEADER].copy_from_slice(&sum.to_le_bytes());
+        out.0
+    }
+
+    /// A state from its whole binary form.
+    fn decode(bytes: &[u8]) -> Result<Self> {
+        let fail = |why: String| Err(KpiError::binary(Self::NAME, why));
+        if bytes.len() < HEADER {
+            return fail(format!("{} bytes are fewer than a header of {HEADER}", bytes.len()));
+        }
+        if bytes[0] != Self::LETTER {
+            return fail(format!("type byte is {:#04x}, not {:#04x}", bytes[0], Self::LETTER));
+        }
+        if bytes[1] != Self::VERSION {
+            return fail(format!("version {} is not known, only {}", bytes[1], Self::VERSION));
+        }
+        if bytes[2..HEADER] != checksum(bytes).to_le_bytes() {
+            return fail("checksum does not match".to_owned());
+        }
+        let mut input = Reader {
+            bytes: &bytes[HEADER..],
+            type_name: Self::NAME,
+        };
+        let state = Self::read(&mut input)?;
+        match input.bytes.len() {
+            0 => Ok(state),
+            left => fail(format!("{left} bytes follow the end")),
+        }
+    }
+
+    /// The text form: the binary form in hexadecimal.
+    fn to_text(&self) -> String {
+        use std::fmt::Write;
+        let mut text = String::from("\\x");
+        for byte in self.encode() {
+            // Writing to a String cannot fail.
+            let _ = write!(text, "{byte:02x}");
+        }
+        text
+    }
+
+    /// A state from its text form.
+    fn from_text(text: &str) -> Result<Self> {
+        let bytes = text.trim().strip_prefix("\\x").and_then(unhex).ok_or_else(|| {
+            let shown: String = text.chars().take(40).collect();
+            KpiError::text(
+                format!("invalid input for type {}: \"{shown}\"", Self::NAME),
+                format!(
+                    "A {} is written as \\x and an even number of hexadecimal digits, as its output shows it.",
+                    Self::NAME
+                ),
+            )
+        })?;
+        Self::decode(&bytes)
+    }
+}
+
+fn checksum(bytes: &[u8]) -> u32 {
+    let mut crc = crc32fast::Hasher::new();
+    crc.update(&bytes[..2]);
+    crc.update(&bytes[HEADER..]);
+    crc.finalize()
+}
+
+fn unhex(text: &str) -> Option<Vec<u8>> {
+    let digits = text.as_bytes();
+    if !digits.len().is_multiple_of(2) {
+        return None;
+    }
+    let nibble = |b: u8| (b as char).to_digit(16).map(|d| d as u8);
+    digits
+        .chunks_exact(2)
+        .map(|pair| Some((nibble(pair[0])? << 4) | nibble(pair[1])?))
+        .collect()
+}
+
+/// Collects a body.
+#[derive(Debug, Default)]
+pub struct Writer(Vec<u8>);
+
+impl Writer {
+    /// An unsigned integer, seven bits a byte.
+    pub fn unsigned(&mut self, value: u64) {
+        push_varint(&mut self.0, u128::from(value));
+    }
+
+    /// A signed integer, small magnitudes in few bytes.
+    pub fn signed(&mut self, value: i64) {
+        self.unsigned(zigzag(value));
+    }
+
+    /// A float, as it is.
+    pub fn float(&mut self, value: f64) {
+        self.0.extend_from_slice(&value.to_le_bytes());
+    }
+
+    /// A length and that many bytes.
+    pub fn bytes(&mut self, bytes: &[u8]) {
+        self.unsigned(bytes.len() as u64);
+        self.0.extend_from_slice(bytes);
+    }
+}
+
+/// Takes a body apart again.
+#[derive(Debug)]
+pub struct Reader<'a> {
+    bytes: &'a [u8],
+    type_name: &'static str,
+}
+
+impl<'a> Reader<'a> {
+    /// An unsigned integer.
+    pub fn unsigned(&mut self) -> Result<u64> {
+        let value = take_varint(&mut self.bytes).ok_or_else(|| self.fail("it ends inside a number"))?;
+        u64::try_from(value).map_err(|_| self.fail("a number is too large"))
+    }
+
+    /// A signed integer.
+    pub fn signed(&mut self) -> Result<i64> {
+        self.unsigned().map(unzigzag)
+    }
+
+    /// A float that is not NaN or infinite.
+    pub fn float(&mut self) -> Result<f64> {
+        let (value, rest) = self
+            .bytes
+            .split_first_chunk::<8>()
+            .ok_or_else(|| self.fail("it ends inside a float"))?;
+        self.bytes = rest;
+        let value = f64::from_le_bytes(*value);
+        if value.is_finite() {
+            Ok(value)
+        } else {
+            Err(self.fail(format!("a float is {value}")))
+        }
+    }
+
+    /// A length and that many bytes.
+    pub fn bytes(&mut self) -> Result<&'a [u8]> {
+        let length = self.unsigned()?;
+        let split = usize::try_from(length)
+            .ok()
+            .and_then(|n| self.bytes.split_at_checked(n));
+        let (taken, rest) = split.ok_or_else(|| self.fail(format!("{length} bytes are announced and not there")))?;
+        self.bytes = rest;
+        Ok(taken)
+    }
+
+    /// How many items follow: never more than there are bytes, so that no length makes us reserve memory for nothing.
+    pub fn count(&mut self) -> Result<usize> {
+        let count = self.unsigned()?;
+        let count = usize::try_from(count).ok().filter(|n| *n <= self.bytes.len());
+        count.ok_or_else(|| self.fail("it announces more items than it has bytes"))
+    }
+
+    /// A refusal that names the type.
+    pub fn fail(&self, why: impl std::fmt::Display) -> KpiError {
+        KpiError::binary(self.type_name, why)
+    }
+}
+
+/// Maps small magnitudes of either sign to small unsigned numbers.
+pub(crate) fn zigzag(value: i64) -> u64 {
+    ((value << 1) ^ (value >> 63)) as u64
+}
+
+/// The inverse of [`zigzag`].
+pub(crate) fn unzigzag(value: u64) -> i64 {
+    ((value >> 1) as i64) ^ -((value & 1) as i64)
+}
+
+/// Appends seven bits a byte, lowest first.
+pub(crate) fn push_varint(out: &mut Vec<u8>, mut value: u128) {
+    while value >= 0x80 {
+        out.push(value as u8 | 0x80);
+        value >>= 7;
+    }
+    out.push(value as u8);
+}
+
+/// Takes what [`push_varint`] appended; none where it is cut off or longer than any 66-bit number.
+pub(crate) fn take_varint(bytes: &mut &[u8]) -> Option<u128> {
+    let mut value = 0u128;
+    for i in 0..bytes.len().min(10) {
+        let byte = bytes[i];
+        value |= u128::from(byte & 0x7f) << (7 * i);
+        if byte < 0x80 {
+            *bytes = &bytes[i + 1..];
+            return Some(value);
+        }
+    }
+    None
+}

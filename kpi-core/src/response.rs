@@ -1,0 +1,245 @@
+//! Response times as a mergeable sketch: DDSketch (Masson, Rim, Lee, VLDB 2019) with a relative error of 1 %.
+//!
+//! The bins have no upper limit and are never collapsed, so that a merge in any order gives the same sketch; the range
+//! of floats bounds them (36,000 bins at the very most, a few hundred for real devices).
+
+use crate::codec::{Codec, Reader, Writer};
+use crate::error::{KpiError, Result};
+use crate::exact_sum::ExactSum;
+
+/// Promised relative error of a percentile.
+pub const RELATIVE_ERROR: f64 = 0.01;
+/// Ratio of the bounds of a bin, `(1 + α)/(1 − α)`.
+const GAMMA: f64 = (1.0 + RELATIVE_ERROR) / (1.0 - RELATIVE_ERROR);
+/// `1 / ln γ`.
+const PER_LN: f64 = 49.998_333_283_328_33;
+/// Values up to this many milliseconds (a picosecond) are one bin with zero.
+const SMALLEST: f64 = 1e-9;
+/// The bins that a float can fall into.
+const BINS: std::ops::RangeInclusive<i64> = -1036..=35_489;
+
+/// A sketch of response times in milliseconds.
+#[derive(Debug, Clone, Default)]
+pub struct ResponseSketch {
+    /// Count of bin `first + i`, which holds `(γ^(k−1), γ^k]`.
+    bins: Vec<u64>,
+    first: i32,
+    zeros: u64,
+    count: u64,
+    sum: ExactSum,
+    range: Option<(f64, f64)>,
+}
+
+impl ResponseSketch {
+    /// Adds a response time in milliseconds.
+    pub fn add(&mut self, ms: f64) -> Result<()> {
+        if !ms.is_finite() || ms < 0.0 {
+            return Err(KpiError::number(
+                format!("response time must be finite and not negative, not {ms}"),
+                "Give milliseconds; leave out responses that never came, or count them as failed.",
+            ));
+        }
+        self.sum.add(ms)?;
+        match bin_of(ms) {
+            Some(bin) => *self.bin_mut(bin) += 1,
+            None => self.zeros += 1,
+        }
+        self.count += 1;
+        let ms = ms + 0.0; // minus zero is zero
+        self.range = Some(self.range.map_or((ms, ms), |(lo, hi)| (lo.min(ms), hi.max(ms))));
+        Ok(())
+    }
+
+    fn bin_mut(&mut self, bin: i32) -> &mut u64 {
+        if self.bins.is_empty() {
+            self.first = bin;
+        }
+        if bin < self.first {
+            let missing = (self.first - bin) as usize;
+            self.bins.splice(0..0, std::iter::repeat_n(0, missing));
+            self.first = bin;
+        }
+        let at = (bin - self.first) as usize;
+        if at >= self.bins.len() {
+            self.bins.resize(at + 1, 0);
+        }
+        &mut self.bins[at]
+    }
+
+    /// Adds all of another sketch.
+    pub fn merge(&mut self, other: &ResponseSketch) -> Result<()> {
+        self.sum.merge(&other.sum)?;
+        for (i, n) in other.bins.iter().enumerate().filter(|b| *b.1 > 0) {
+            *self.bin_mut(other.first + i as i32) += n;
+        }
+        self.zeros += other.zeros;
+        self.count += other.count;
+        self.range = match (self.range, other.range) {
+            (Some(a), Some(b)) => Some((a.0.min(b.0), a.1.max(b.1))),
+            (a, b) => a.or(b),
+        };
+        Ok(())
+    }
+
+    /// How many response times there are.
+    pub fn count(&self) -> u64 {
+        self.count
+    }
+
+    /// Arithmetic mean in milliseconds, exact.
+    pub fn mean(&self) -> Option<f64> {
+        (self.count > 0).then(|| self.sum.value() / self.count as f64)
+    }
+
+    /// The shortest, exact.
+    pub fn min(&self) -> Option<f64> {
+        self.range.map(|r| r.0)
+    }
+
+    /// The longest, exact.
+    pub fn max(&self) -> Option<f64> {
+        self.range.map(|r| r.1)
+    }
+
+    /// The value at rank `q (n − 1)`, within 1 % of it.
+    pub fn percentile(&self, q: f64) -> Result<Option<f64>> {
+        if !(0.0..=1.0).contains(&q) {
+            return Err(KpiError::parameter(
+                format!("percentile must be between 0 and 1, not {q}"),
+                "Write the 95th percentile as 0.95.",
+            ));
+        }
+        let Some((lo, hi)) = self.range else { return Ok(None) };
+        let rank = q * (self.count - 1) as f64;
+        let mut seen = self.zeros;
+        if seen as f64 > rank {
+            return Ok(Some(lo));
+        }
+        for (i, n) in self.bins.iter().enumerate() {
+            seen += n;
+            if seen as f64 > rank {
+                let value = upper_bound(self.first + i as i32) * 2.0 / (GAMMA + 1.0);
+                return Ok(Some(value.clamp(lo, hi)));
+            }
+        }
+        Ok(Some(hi))
+    }
+
+    /// How many response times were at most this long, to the precision of the sketch.
+    pub fn count_up_to(&self, ms: f64) -> u64 {
+        let Some(limit) = bin_of(ms) else {
+            return if ms >= 0.0 { self.zeros } else { 0 };
+        };
+        let bins = i64::from(limit) - i64::from(self.first) + 1;
+        let bins = usize::try_from(bins).unwrap_or(0).min(self.bins.len());
+        self.zeros + self.bins[..bins].iter().sum::<u64>()
+    }
+
+    /// The counts behind an Apdex score.
+    pub fn apdex_counts(&self, target: f64, failed: u64) -> Result<ApdexCounts> {
+        if !target.is_finite() || target <= 0.0 {
+            return Err(KpiError::parameter(
+                format!("Apdex target must be positive, not {target}"),
+                "Give the target response time in milliseconds, such as 200.",
+            ));
+        }
+        let satisfied = self.count_up_to(target);
+        let tolerating = self.count_up_to(4.0 * target) - satisfied;
+        Ok(ApdexCounts {
+            satisfied,
+            tolerating,
+            total: self.count + failed,
+        })
+    }
+
+    /// Bytes in use beyond the structure itself.
+    pub fn heap_size(&self) -> usize {
+        self.bins.capacity() * size_of::<u64>()
+    }
+}
+
+/// How many communications satisfied, were tolerated, and took place at all.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ApdexCounts {
+    /// Up to the target.
+    pub satisfied: u64,
+    /// Up to four times the target.
+    pub tolerating: u64,
+    /// All, failed ones among them.
+    pub total: u64,
+}
+
+impl ApdexCounts {
+    /// The score in [0, 1]; none without communications.
+    pub fn score(&self) -> Option<f64> {
+        (self.total > 0).then(|| (self.satisfied as f64 + self.tolerating as f64 / 2.0) / self.total as f64)
+    }
+}
+
+/// The bin of a value; none for those that count as zero.
+#[inline]
+fn bin_of(ms: f64) -> Option<i32> {
+    (ms > SMALLEST).then(|| (ms.ln() * PER_LN).ceil() as i32)
+}
+
+fn upper_bound(bin: i32) -> f64 {
+    (f64::from(bin) / PER_LN).exp()
+}
+
+impl Codec for ResponseSketch {
+    const NAME: &'static str = "response_sketch";
+    const LETTER: u8 = b'R';
+
+    fn write(&self, out: &mut Writer) {
+        out.unsigned(self.count);
+        if let Some((lo, hi)) = self.range {
+            out.float(lo);
+            out.float(hi);
+            self.sum.write(out);
+            out.unsigned(self.zeros);
+            let filled: Vec<(usize, u64)> = self.bins.iter().copied().enumerate().filter(|b| b.1 > 0).collect();
+            out.unsigned(filled.len() as u64);
+            let mut at = 0;
+            for (i, n) in filled {
+                let bin = self.first + i as i32;
+                out.signed(i64::from(bin - at));
+                out.unsigned(n);
+                at = bin;
+            }
+        }
+    }
+
+    fn read(input: &mut Reader<'_>) -> Result<Self> {
+        let mut state = Self {
+            count: input.unsigned()?,
+            ..Self::default()
+        };
+        if state.count == 0 {
+            return Ok(state);
+        }
+        let range = (input.float()?, input.float()?);
+        if !(0.0 <= range.0 && range.0 <= range.1) {
+            return Err(input.fail("minimum and maximum do not fit"));
+        }
+        state.range = Some(range);
+        state.sum = ExactSum::read(input)?;
+        state.zeros = input.unsigned()?;
+        let mut total = Some(state.zeros);
+        let mut at = 0i64;
+        for i in 0..input.count()? {
+            let step = input.signed()?;
+            at = at.saturating_add(step);
+            let n = input.unsigned()?;
+            let in_range = BINS.contains(&at);
+            if !in_range || (i > 0 && step <= 0) || n == 0 {
+                return Err(input.fail("bins are not in order"));
+            }
+            *state.bin_mut(at as i32) += n;
+            total = total.and_then(|t| t.checked_add(n));
+        }
+        if total != Some(state.count) {
+            return Err(input.fail("bins do not add up to the count"));
+        }
+        Ok(state)
+    }
+}
