@@ -7,7 +7,7 @@
 use crate::classes::{ClassTimes, Exemptions, Timeline};
 use crate::codec::{Codec, Reader, Writer};
 use crate::error::{KpiError, Result};
-use crate::outages::{Outage, outages};
+use crate::outages::{Availability, Outage, failures, outages};
 use crate::spans::Spans;
 use crate::time::{Duration, Instant, LATEST, Window, check_duration, check_instant};
 
@@ -150,6 +150,16 @@ impl Heartbeats {
             outage.last_beat = before.checked_sub(1).map(|i| settled.live[i].last_beat);
         }
         found
+    }
+
+    /// What the window amounts to.
+    pub fn availability(&self, window: Window, exempt: &Exemptions) -> Availability {
+        let found = self.outages(window, exempt, 0);
+        Availability {
+            times: self.times(window, exempt),
+            failures: failures(&found),
+            longest_outage: found.iter().map(|o| o.duration).max(),
+        }
     }
 
     /// Bytes in use beyond the structure itself.

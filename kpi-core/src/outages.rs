@@ -1,6 +1,6 @@
 //! Outages: from the first instant of down to the next instant of up, excluded and unknown time not counted.
 
-use crate::classes::{Class, Timeline};
+use crate::classes::{Class, ClassTimes, Timeline};
 use crate::spans::Spans;
 use crate::time::{Duration, Instant, span};
 
@@ -27,7 +27,7 @@ pub fn outages(timeline: &Timeline, live: &Spans, min_outage: Duration) -> Vec<O
         return Vec::new();
     };
     // Down from the very first instant is a failure of this window only where live time ends exactly there.
-    let mut up_before = live.as_slice().iter().any(|s| s.1 == window_start);
+    let mut up_before = live.as_slice().binary_search_by_key(&window_start, |s| s.1).is_ok();
     let mut found: Vec<Outage> = Vec::new();
     let mut open: Option<(Outage, Instant)> = None;
     let mut seen_up = false;
@@ -75,6 +75,35 @@ pub fn outages(timeline: &Timeline, live: &Spans, min_outage: Duration) -> Vec<O
 /// How many of them are failures of the window: those that begin inside it.
 pub fn failures(found: &[Outage]) -> u64 {
     found.iter().filter(|o| !o.began_before).count() as u64
+}
+
+/// What a judged window amounts to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Availability {
+    /// How much of the window each class takes.
+    pub times: ClassTimes,
+    /// Outages that began inside it.
+    pub failures: u64,
+    /// The longest outage.
+    pub longest_outage: Option<Duration>,
+}
+
+impl Availability {
+    /// Mean up time between failures, `up / failures`; none without failures.
+    pub fn mtbf(&self) -> Option<Duration> {
+        per_failure(self.times.up, self.failures)
+    }
+
+    /// Mean down time of a failure, `down / failures`; none without failures.
+    pub fn mttr(&self) -> Option<Duration> {
+        per_failure(self.times.down, self.failures)
+    }
+}
+
+/// Rounded to the microsecond, halves up.
+fn per_failure(time: Duration, failures: u64) -> Option<Duration> {
+    let n = i128::from(failures);
+    (n > 0).then(|| ((2 * i128::from(time) + n) / (2 * n)) as Duration)
 }
 
 fn bounds(timeline: &Timeline) -> Option<(Instant, Instant)> {

@@ -5,7 +5,7 @@ use crate::classes::{ClassTimes, Exemptions, Timeline};
 use crate::error::Result;
 use crate::evidence::Evidence;
 use crate::heartbeats::default_liveness;
-use crate::outages::{Outage, failures, outages};
+use crate::outages::{Availability, Outage, failures, outages};
 use crate::rates::{error_rate, wilson_interval};
 use crate::response::{ApdexCounts, ResponseSketch};
 use crate::spans::Spans;
@@ -63,18 +63,14 @@ pub struct Dossier {
 pub struct DeviceReport {
     /// The slot.
     pub window: Window,
-    /// The four classes by heartbeats.
-    pub times: ClassTimes,
+    /// The four classes by heartbeats, and the outages.
+    pub heartbeats: Availability,
     /// The four classes by status.
     pub status_times: ClassTimes,
     /// Whether a beat proves the device alive at the end of the slot.
     pub live: bool,
     /// Whether the device had to work at the end of the slot.
     pub required: bool,
-    /// Outages that began inside.
-    pub failures: u64,
-    /// The longest outage.
-    pub longest_outage: Option<Duration>,
     /// How consistently it was active.
     pub consistency: Consistency,
     /// Response times.
@@ -108,6 +104,11 @@ impl Dossier {
         found
     }
 
+    /// The time of a window in which no beat proves the device alive.
+    pub fn silent(&self, window: Window) -> Spans {
+        self.live_around(window).gaps(window)
+    }
+
     fn live_around(&self, window: Window) -> Spans {
         let expect = self.settings.expect;
         crate::cadence::WindowBeats::cut(&self.beats, window, expect.look_back()).live(expect.liveness)
@@ -135,12 +136,14 @@ impl Dossier {
         let after = self.beats.partition_point(|b| *b < window.end);
         Ok(DeviceReport {
             window,
-            times,
+            heartbeats: Availability {
+                times,
+                failures: failures(&found),
+                longest_outage: found.iter().map(|o| o.duration).max(),
+            },
             status_times: self.statuses.times(window, self.settings.status, &self.exempt),
             live: self.live_at(window.end),
             required: !self.exempt.excluded.contains(window.end),
-            failures: failures(&found),
-            longest_outage: found.iter().map(|o| o.duration).max(),
             consistency,
             responses,
             apdex,
@@ -155,22 +158,12 @@ impl Dossier {
 impl DeviceReport {
     /// `up / (up + down)` by heartbeats.
     pub fn uptime(&self) -> Option<f64> {
-        self.times.ratio()
+        self.heartbeats.times.ratio()
     }
 
     /// `up / (up + down)` by status.
     pub fn availability(&self) -> Option<f64> {
         self.status_times.ratio()
-    }
-
-    /// Mean up time between failures; none without failures.
-    pub fn mtbf(&self) -> Option<Duration> {
-        per_failure(self.times.up, self.failures)
-    }
-
-    /// Mean down time of a failure; none without failures.
-    pub fn mttr(&self) -> Option<Duration> {
-        per_failure(self.times.down, self.failures)
     }
 
     /// Share of communications that failed.
@@ -194,13 +187,7 @@ impl DeviceReport {
     }
 
     fn per_required_second(&self, amount: f64) -> Option<f64> {
-        let required = self.times.required();
+        let required = self.heartbeats.times.required();
         (required > 0).then(|| amount / seconds(required))
     }
-}
-
-/// Rounded to the microsecond, halves away from zero.
-fn per_failure(time: Duration, failures: u64) -> Option<Duration> {
-    let n = i128::from(failures);
-    (n > 0).then(|| ((2 * i128::from(time) + n) / (2 * n)) as Duration)
 }

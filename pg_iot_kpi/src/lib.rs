@@ -1,1 +1,24 @@
-//! The PostgreSQL shell around kpi-core.
+//! The PostgreSQL shell around kpi-core: it unwraps arguments, calls, and wraps results. No KPI is computed here.
+//!
+//! | module | what it is for |
+//! |---|---|
+//! | [`install`] | the one list of SQL files, in order |
+//! | [`fmgr`] | a call from SQL: its arguments, its result, a state that lives as long as its aggregate |
+//! | [`datum`], [`ranges`] | plain values to and from PostgreSQL's; windows and sets of time |
+//! | [`error`] | the one place where an error of kpi-core becomes a SQLSTATE with a hint |
+//! | [`aggregates`] | the two-step aggregates and their accessors, a file each |
+//! | [`rates`] | plain functions of counts and ratios |
+//! | [`reports`] | a device's dossier to rows |
+//!
+//! Functions are declared in `sql/install/*.sql`, each under the name it has here with the prefix `iot_kpi_`.
+
+::pgrx::pg_module_magic!(name, version);
+
+mod aggregates;
+mod datum;
+mod error;
+mod fmgr;
+mod install;
+mod ranges;
+mod rates;
+mod reports;

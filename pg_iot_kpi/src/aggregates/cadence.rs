@@ -1,0 +1,64 @@
+//! `cadence_agg` and what its state tells.
+
+use kpi_core::cadence::{Cadence, Consistency, Expectation, judge_beats};
+use kpi_core::classes::Exemptions;
+use kpi_core::error::Result;
+use kpi_core::heartbeats::default_liveness;
+use kpi_core::time::check_duration;
+use pgrx::pg_sys::Datum;
+
+use crate::aggregates::{Mergeable, finish, state_functions};
+use crate::datum::float;
+use crate::fmgr::{Call, internal, sql_function};
+
+impl Mergeable for Cadence {
+    fn absorb(&mut self, other: &Self) -> Result<()> {
+        self.merge(other);
+        Ok(())
+    }
+}
+
+state_functions!(Cadence, "cadence");
+
+sql_function!(iot_kpi_cadence_trans, |call| {
+    let state = call.state_or_new::<Cadence>(0)?;
+    if call.datum(1).is_some() {
+        state.beat(call.instant(1)?)?;
+    }
+    Ok(Some(internal(state)))
+});
+
+sql_function!(iot_kpi_cadence_final, finish::<Cadence>);
+
+/// Arguments of every accessor: state, expected interval, window, excluded, unknown, liveness.
+fn judged(call: &Call) -> Result<Consistency> {
+    let beats = call.decoded::<Cadence>(0)?.times.to_vec();
+    let interval = check_duration("expected_interval", call.duration(1, "expected_interval")?)?;
+    let liveness = match call.datum(5) {
+        None => default_liveness(interval)?,
+        Some(_) => check_duration("liveness", call.duration(5, "liveness")?)?,
+    };
+    let exempt = Exemptions {
+        excluded: call.spans(3),
+        unknown: call.spans(4),
+    };
+    Ok(judge_beats(&beats, call.window(2)?, Expectation { interval, liveness }, &exempt).2)
+}
+
+sql_function!(iot_kpi_completeness, |call| Ok(judged(call)?.completeness.map(float)));
+
+sql_function!(iot_kpi_regularity, |call| Ok(judged(call)?.regularity.map(float)));
+
+sql_function!(iot_kpi_stability, |call| Ok(judged(call)?.stability.map(float)));
+
+sql_function!(iot_kpi_consistency, |call| Ok(judged(call)?.consistency.map(float)));
+
+sql_function!(iot_kpi_jitter, |call| Ok(judged(call)?.jitter.map(float)));
+
+sql_function!(iot_kpi_missed_beats, |call| Ok(Some(Datum::from(
+    judged(call)?.missed_beats
+))));
+
+sql_function!(iot_kpi_extra_beats, |call| Ok(Some(Datum::from(
+    judged(call)?.extra_beats
+))));

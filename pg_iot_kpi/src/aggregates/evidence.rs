@@ -1,0 +1,50 @@
+//! `evidence_agg`: the one pass over a device's metric samples that every report starts from.
+
+use kpi_core::error::Result;
+use kpi_core::evidence::{Evidence, MetricRole};
+use kpi_core::throughput::AmountKind;
+
+use crate::aggregates::{Mergeable, state_functions};
+use crate::datum::{bytes, instants, state};
+use crate::fmgr::{internal, sql_function};
+
+impl Mergeable for Evidence {
+    fn absorb(&mut self, other: &Self) -> Result<()> {
+        self.merge(other)
+    }
+}
+
+state_functions!(Evidence, "evidence");
+
+// Arguments: state, time, metric, value, heartbeat_metric (NULL: any sample is a beat), bytes_is_counter, edges.
+sql_function!(iot_kpi_evidence_trans, |call| {
+    let evidence = match call.state::<Evidence>(0) {
+        Some(evidence) => evidence,
+        // SAFETY: declared as timestamptz[].
+        None => call.keep(Evidence::new(&unsafe { instants(call.required(6)?)? })?)?,
+    };
+    let (Some(_), Some(metric), Some(_)) = (call.datum(1), call.datum(2), call.datum(3)) else {
+        return Ok(Some(internal(evidence)));
+    };
+    // SAFETY: declared as text.
+    let metric = unsafe { bytes(metric) };
+    // SAFETY: declared as text.
+    let is_beat = call.datum(4).is_none_or(|named| unsafe { bytes(named) } == metric);
+    let bytes_kind = if call.boolean(5)? {
+        AmountKind::Counter
+    } else {
+        AmountKind::Delta
+    };
+    evidence.sample(
+        call.instant(1)?,
+        MetricRole::of(metric),
+        call.float(3)?,
+        is_beat,
+        bytes_kind,
+    )?;
+    Ok(Some(internal(evidence)))
+});
+
+sql_function!(iot_kpi_evidence_final, |call| Ok(call
+    .state::<Evidence>(0)
+    .map(|e| state(e))));

@@ -1,0 +1,104 @@
+//! `heartbeat_agg` and what its state tells.
+
+use kpi_core::classes::Exemptions;
+use kpi_core::error::Result;
+use kpi_core::heartbeats::Heartbeats;
+use kpi_core::time::check_instant;
+use pgrx::pg_sys::Datum;
+
+use crate::aggregates::{Mergeable, finish, state_functions};
+use crate::datum::{float, interval};
+use crate::fmgr::{Call, internal, sql_function};
+use crate::ranges::multirange;
+use crate::reports::rows::{Cell, Rows};
+
+impl Mergeable for Heartbeats {
+    fn absorb(&mut self, other: &Self) -> Result<()> {
+        self.merge(other);
+        Ok(())
+    }
+}
+
+state_functions!(Heartbeats, "heartbeats");
+
+sql_function!(iot_kpi_heartbeat_trans, |call| {
+    let state = call.state_or_new::<Heartbeats>(0)?;
+    if call.datum(1).is_some() && call.datum(2).is_some() {
+        state.beat(call.instant(1)?, call.duration(2, "liveness")?)?;
+    }
+    Ok(Some(internal(state)))
+});
+
+sql_function!(iot_kpi_heartbeat_final, finish::<Heartbeats>);
+
+/// The exemptions that are arguments 2 and 3 of an accessor.
+pub(crate) fn exemptions(call: &Call) -> Exemptions {
+    Exemptions {
+        excluded: call.spans(2),
+        unknown: call.spans(3),
+    }
+}
+
+sql_function!(iot_kpi_uptime, |call| {
+    let times = call.decoded::<Heartbeats>(0)?.times(call.window(1)?, &exemptions(call));
+    Ok(times.ratio().map(float))
+});
+
+sql_function!(iot_kpi_up_time, |call| {
+    let times = call.decoded::<Heartbeats>(0)?.times(call.window(1)?, &exemptions(call));
+    Ok(Some(interval(times.up)))
+});
+
+sql_function!(iot_kpi_down_time, |call| {
+    let times = call.decoded::<Heartbeats>(0)?.times(call.window(1)?, &exemptions(call));
+    Ok(Some(interval(times.down)))
+});
+
+sql_function!(iot_kpi_availability_report, |call| {
+    let beats = call.decoded::<Heartbeats>(0)?;
+    let window = call.window(1)?;
+    let exempt = exemptions(call);
+    let report = beats.availability(window, &exempt);
+    let mut rows = Rows::begin(call);
+    rows.push([
+        Cell::interval(report.times.up),
+        Cell::interval(report.times.down),
+        Cell::interval(report.times.unknown),
+        Cell::interval(report.times.excluded),
+        Cell::float(report.times.ratio()),
+        Cell::count(report.failures),
+        Cell::maybe_interval(report.mtbf()),
+        Cell::maybe_interval(report.mttr()),
+        Cell::maybe_interval(report.longest_outage),
+    ]);
+    Ok(None)
+});
+
+sql_function!(iot_kpi_heartbeat_outages, |call| {
+    let beats = call.decoded::<Heartbeats>(0)?;
+    let min_outage = call.duration(4, "min_outage")?;
+    let found = beats.outages(call.window(1)?, &exemptions(call), min_outage);
+    let mut rows = Rows::begin(call);
+    found
+        .iter()
+        .for_each(|outage| rows.push(crate::reports::outage_cells(outage)));
+    Ok(None)
+});
+
+sql_function!(iot_kpi_live_ranges, |call| {
+    Ok(Some(multirange(&call.decoded::<Heartbeats>(0)?.live_ranges())))
+});
+
+sql_function!(iot_kpi_live_at, |call| {
+    let at = check_instant(call.instant(1)?)?;
+    Ok(Some(Datum::from(call.decoded::<Heartbeats>(0)?.live_at(at))))
+});
+
+sql_function!(iot_kpi_last_beat, |call| Ok(call
+    .decoded::<Heartbeats>(0)?
+    .last_beat()
+    .map(Datum::from)));
+
+sql_function!(iot_kpi_beat_count, |call| Ok(Some(Datum::from(
+    call.decoded::<Heartbeats>(0)?.beat_count()
+))));

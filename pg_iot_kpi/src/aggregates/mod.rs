@@ -1,0 +1,84 @@
+//! The two-step aggregates: `xxx_agg(…)` gathers a state, accessors read it. One file a state.
+//!
+//! What all of them share is here: how a state is made final, merged, sent to and from parallel workers, read and
+//! written as text.
+
+mod cadence;
+mod evidence;
+mod heartbeats;
+mod response;
+mod status;
+mod throughput;
+
+use kpi_core::codec::Codec;
+use kpi_core::error::Result;
+
+/// A state that aggregates merge.
+pub(crate) trait Mergeable: Codec + Clone {
+    /// Adds all of another.
+    fn absorb(&mut self, other: &Self) -> Result<()>;
+}
+
+/// A final function: the state in its binary form, an empty one where the group had no row. The state is not changed,
+/// so that the aggregate may go on as a window function.
+pub(crate) fn finish<T: Codec + Default>(call: &crate::fmgr::Call) -> crate::fmgr::SqlResult {
+    Ok(Some(call.state::<T>(0).map_or_else(
+        || crate::datum::state(&T::default()),
+        |s| crate::datum::state(s),
+    )))
+}
+
+/// Defines what every state type needs in SQL: input, output, receive, send, and for its aggregates combine,
+/// serialise, deserialise and the transition of `rollup`.
+macro_rules! state_functions {
+    ($type:ty, $prefix:literal) => {
+        crate::aggregates::state_functions!(@one $type, concat!("iot_kpi_", $prefix, "_in"), |call| {
+            Ok(Some(crate::datum::state(&<$type as kpi_core::codec::Codec>::from_text(call.cstring(0)?)?)))
+        });
+        crate::aggregates::state_functions!(@one $type, concat!("iot_kpi_", $prefix, "_out"), |call| {
+            let text = kpi_core::codec::Codec::to_text(&call.decoded::<$type>(0)?);
+            Ok(Some(crate::datum::cstring(&text)))
+        });
+        crate::aggregates::state_functions!(@one $type, concat!("iot_kpi_", $prefix, "_recv"), |call| {
+            // SAFETY: a receive function gets a StringInfo.
+            let bytes = unsafe { crate::datum::remaining(call.required(0)?) };
+            Ok(Some(crate::datum::state(&<$type as kpi_core::codec::Codec>::decode(bytes)?)))
+        });
+        crate::aggregates::state_functions!(@one $type, concat!("iot_kpi_", $prefix, "_send"), |call| {
+            Ok(Some(crate::datum::state(&call.decoded::<$type>(0)?)))
+        });
+        crate::aggregates::state_functions!(@one $type, concat!("iot_kpi_", $prefix, "_combine"), |call| {
+            match (call.state::<$type>(0), call.state::<$type>(1)) {
+                (Some(one), Some(other)) => {
+                    crate::aggregates::Mergeable::absorb(one, other)?;
+                    Ok(Some(crate::fmgr::internal(one)))
+                }
+                // The other state lives in a context of its own: it must be copied to live on.
+                (None, Some(other)) => call.keep(other.clone()).map(|s| Some(crate::fmgr::internal(s))),
+                (one, None) => Ok(one.map(crate::fmgr::internal)),
+            }
+        });
+        crate::aggregates::state_functions!(@one $type, concat!("iot_kpi_", $prefix, "_serialize"), |call| {
+            Ok(call.state::<$type>(0).map(|s| crate::datum::state(s)))
+        });
+        crate::aggregates::state_functions!(@one $type, concat!("iot_kpi_", $prefix, "_deserialize"), |call| {
+            Ok(Some(crate::fmgr::internal(call.keep_briefly(call.decoded::<$type>(0)?))))
+        });
+        crate::aggregates::state_functions!(@one $type, concat!("iot_kpi_", $prefix, "_rollup_trans"), |call| {
+            let Some(datum) = call.datum(1) else { return Ok(call.datum(0)) };
+            // SAFETY: declared as this type.
+            let other = unsafe { crate::datum::decode::<$type>(datum)? };
+            match call.state::<$type>(0) {
+                Some(state) => {
+                    crate::aggregates::Mergeable::absorb(state, &other)?;
+                    Ok(Some(crate::fmgr::internal(state)))
+                }
+                None => call.keep(other).map(|s| Some(crate::fmgr::internal(s))),
+            }
+        });
+    };
+    (@one $type:ty, $name:expr, $body:expr) => {
+        crate::fmgr::sql_function!(@named $name, $body);
+    };
+}
+pub(crate) use state_functions;

@@ -1,0 +1,97 @@
+//! `status_agg` and what its state tells.
+
+use kpi_core::classes::Exemptions;
+use kpi_core::error::Result;
+use kpi_core::status::{Status, StatusRules, StatusTimeline};
+use kpi_core::time::{Duration, check_duration, check_instant};
+use pgrx::pg_sys::Datum;
+
+use crate::aggregates::{Mergeable, finish, state_functions};
+use crate::datum::{float, interval, text};
+use crate::fmgr::{Call, internal, sql_function};
+use crate::reports::rows::Rows;
+
+impl Mergeable for StatusTimeline {
+    fn absorb(&mut self, other: &Self) -> Result<()> {
+        self.merge(other);
+        Ok(())
+    }
+}
+
+state_functions!(StatusTimeline, "status_timeline");
+
+sql_function!(iot_kpi_status_trans, |call| {
+    let state = call.state_or_new::<StatusTimeline>(0)?;
+    if call.datum(1).is_some() && call.datum(2).is_some() {
+        state.sample(call.instant(1)?, call.text(2)?.parse()?)?;
+    }
+    Ok(Some(internal(state)))
+});
+
+sql_function!(iot_kpi_status_final, finish::<StatusTimeline>);
+
+/// A time-to-live; NULL is none.
+fn ttl(call: &Call, n: usize) -> Result<Option<Duration>> {
+    match call.datum(n) {
+        None => Ok(None),
+        Some(_) => check_duration("status_ttl", call.duration(n, "status_ttl")?).map(Some),
+    }
+}
+
+sql_function!(iot_kpi_availability, |call| {
+    let state = call.decoded::<StatusTimeline>(0)?;
+    let exempt = Exemptions {
+        excluded: call.spans(2),
+        unknown: call.spans(3),
+    };
+    let rules = StatusRules {
+        ttl: ttl(call, 4)?,
+        degraded_counts_up: call.boolean(5)?,
+    };
+    Ok(state.times(call.window(1)?, rules, &exempt).ratio().map(float))
+});
+
+sql_function!(iot_kpi_status_at, |call| {
+    let at = check_instant(call.instant(1)?)?;
+    Ok(Some(text(
+        call.decoded::<StatusTimeline>(0)?.status_at(at, ttl(call, 2)?).as_str(),
+    )))
+});
+
+sql_function!(iot_kpi_periods, |call| {
+    let periods = call
+        .decoded::<StatusTimeline>(0)?
+        .periods(call.window(1)?, ttl(call, 2)?);
+    let mut rows = Rows::begin(call);
+    periods
+        .iter()
+        .for_each(|period| rows.push(crate::reports::period_cells(period)));
+    Ok(None)
+});
+
+sql_function!(iot_kpi_duration_in, |call| {
+    let status: Status = call.text(1)?.parse()?;
+    let state = call.decoded::<StatusTimeline>(0)?;
+    Ok(Some(interval(state.duration_in(
+        status,
+        call.window(2)?,
+        ttl(call, 3)?,
+    ))))
+});
+
+sql_function!(iot_kpi_transitions, |call| {
+    Ok(Some(Datum::from(
+        call.decoded::<StatusTimeline>(0)?
+            .transitions(call.window(1)?, ttl(call, 2)?),
+    )))
+});
+
+sql_function!(iot_kpi_flapping, |call| Ok(Some(float(
+    call.decoded::<StatusTimeline>(0)?.flapping()
+))));
+
+sql_function!(iot_kpi_is_flapping, |call| {
+    Ok(Some(Datum::from(
+        call.decoded::<StatusTimeline>(0)?.is_flapping(call.boolean(1)?),
+    )))
+});

@@ -1,0 +1,47 @@
+//! `throughput_agg` and what its state tells.
+
+use kpi_core::error::Result;
+use kpi_core::throughput::{AmountKind, Throughput};
+use pgrx::pg_sys::Datum;
+
+use crate::aggregates::{Mergeable, finish, state_functions};
+use crate::datum::float;
+use crate::fmgr::{internal, sql_function};
+
+impl Mergeable for Throughput {
+    fn absorb(&mut self, other: &Self) -> Result<()> {
+        self.merge(other)
+    }
+}
+
+state_functions!(Throughput, "throughput");
+
+sql_function!(iot_kpi_throughput_trans, |call| {
+    let state = call.state_or_new::<Throughput>(0)?;
+    if (1..=3).all(|n| call.datum(n).is_some()) {
+        state.add(call.instant(1)?, call.float(2)?, call.text(3)?.parse()?)?;
+    }
+    Ok(Some(internal(state)))
+});
+
+sql_function!(iot_kpi_throughput_delta_trans, |call| {
+    let state = call.state_or_new::<Throughput>(0)?;
+    if call.datum(1).is_some() && call.datum(2).is_some() {
+        state.add(call.instant(1)?, call.float(2)?, AmountKind::Delta)?;
+    }
+    Ok(Some(internal(state)))
+});
+
+sql_function!(iot_kpi_throughput_final, finish::<Throughput>);
+
+sql_function!(iot_kpi_rate, |call| Ok(Some(float(
+    call.decoded::<Throughput>(0)?.rate(call.window(1)?)?
+))));
+
+sql_function!(iot_kpi_total, |call| Ok(Some(float(
+    call.decoded::<Throughput>(0)?.total()?
+))));
+
+sql_function!(iot_kpi_resets, |call| Ok(Some(Datum::from(
+    call.decoded::<Throughput>(0)?.resets()
+))));

@@ -1,0 +1,136 @@
+//! A call from SQL. Functions are plain version-1 C functions rather than `#[pg_extern]` ones: a transition function is
+//! called for every row, and this way it costs what one written in C costs.
+
+use kpi_core::error::{KpiError, Result};
+use pgrx::memcxt::PgMemoryContexts;
+use pgrx::pg_sys;
+
+/// What a function returns: none is NULL.
+pub(crate) type SqlResult = Result<Option<pg_sys::Datum>>;
+
+/// Defines a function that SQL can name: `sql_function!(iot_kpi_nines, |call| …)`.
+macro_rules! sql_function {
+    ($name:ident, $body:expr) => {
+        crate::fmgr::sql_function!(@named stringify!($name), $body);
+    };
+    (@named $name:expr, $body:expr) => {
+        const _: () = {
+            static INFO: pgrx::pg_sys::Pg_finfo_record = pgrx::pg_sys::Pg_finfo_record { api_version: 1 };
+
+            #[unsafe(export_name = concat!("pg_finfo_", $name))]
+            extern "C" fn info() -> *const pgrx::pg_sys::Pg_finfo_record {
+                &INFO
+            }
+
+            #[pgrx::pg_guard]
+            #[unsafe(export_name = $name)]
+            unsafe extern "C-unwind" fn call(fcinfo: pgrx::pg_sys::FunctionCallInfo) -> pgrx::pg_sys::Datum {
+                // SAFETY: PostgreSQL calls a version-1 function with a valid fcinfo.
+                crate::fmgr::run(unsafe { crate::fmgr::Call::new(fcinfo) }, $body)
+            }
+        };
+    };
+}
+pub(crate) use sql_function;
+
+/// Runs a function's body and hands over its result or error.
+#[inline(always)]
+pub(crate) fn run(call: Call, body: impl FnOnce(&Call) -> SqlResult) -> pg_sys::Datum {
+    match body(&call) {
+        Ok(Some(datum)) => datum,
+        Ok(None) => {
+            // SAFETY: valid as long as the call is in progress.
+            unsafe { (*call.fcinfo).isnull = true };
+            pg_sys::Datum::from(0)
+        }
+        Err(error) => crate::error::raise(error),
+    }
+}
+
+/// A call in progress.
+pub(crate) struct Call {
+    fcinfo: pg_sys::FunctionCallInfo,
+}
+
+impl Call {
+    /// A call as PostgreSQL made it.
+    ///
+    /// # Safety
+    /// `fcinfo` must be what PostgreSQL passed.
+    #[inline(always)]
+    pub(crate) unsafe fn new(fcinfo: pg_sys::FunctionCallInfo) -> Self {
+        Self { fcinfo }
+    }
+
+    /// The untyped call, for PostgreSQL's own functions.
+    pub(crate) fn fcinfo(&self) -> pg_sys::FunctionCallInfo {
+        self.fcinfo
+    }
+
+    /// An argument as it came; none where it is NULL.
+    #[inline(always)]
+    pub(crate) fn datum(&self, n: usize) -> Option<pg_sys::Datum> {
+        // SAFETY: the SQL declaration says how many arguments there are; PostgreSQL filled in that many.
+        unsafe {
+            debug_assert!(n < (*self.fcinfo).nargs as usize);
+            let arg = (*self.fcinfo).args.as_ptr().add(n);
+            if (*arg).isnull { None } else { Some((*arg).value) }
+        }
+    }
+
+    /// An argument that may not be NULL.
+    pub(crate) fn required(&self, n: usize) -> Result<pg_sys::Datum> {
+        self.datum(n).ok_or_else(|| {
+            KpiError::parameter(
+                format!("argument {} must not be NULL", n + 1),
+                "Give a value for every argument.",
+            )
+        })
+    }
+
+    /// The state of an aggregate, if it has one by now.
+    #[inline(always)]
+    pub(crate) fn state<T>(&self, n: usize) -> Option<&mut T> {
+        // SAFETY: an argument of type internal can only come from our own transition functions.
+        self.datum(n).map(|d| unsafe { &mut *d.cast_mut_ptr::<T>() })
+    }
+
+    /// The state of an aggregate, made if there is none.
+    #[inline(always)]
+    pub(crate) fn state_or_new<T: Default>(&self, n: usize) -> Result<&mut T> {
+        match self.state(n) {
+            Some(state) => Ok(state),
+            None => self.keep(T::default()),
+        }
+    }
+
+    /// Makes a state that lives as long as the aggregate that called.
+    #[cold]
+    pub(crate) fn keep<T>(&self, state: T) -> Result<&mut T> {
+        let mut context = std::ptr::null_mut();
+        // SAFETY: fcinfo is valid; the context is set where the answer is not zero.
+        let called_as = unsafe { pg_sys::AggCheckCallContext(self.fcinfo, &mut context) };
+        if called_as == 0 {
+            return Err(KpiError::parameter(
+                "aggregate function called outside an aggregate",
+                "Call the aggregate, not its transition function.",
+            ));
+        }
+        let kept = PgMemoryContexts::For(context).leak_and_drop_on_delete(state);
+        // SAFETY: just made, and dropped only with the context.
+        Ok(unsafe { &mut *kept })
+    }
+
+    /// Makes a state that lives until the caller's memory context is reset: long enough to be merged into another.
+    pub(crate) fn keep_briefly<T>(&self, state: T) -> &mut T {
+        let kept = PgMemoryContexts::CurrentMemoryContext.leak_and_drop_on_delete(state);
+        // SAFETY: just made, and dropped only with the context.
+        unsafe { &mut *kept }
+    }
+}
+
+/// A state as the datum that the next transition gets.
+#[inline(always)]
+pub(crate) fn internal<T>(state: &mut T) -> pg_sys::Datum {
+    pg_sys::Datum::from(std::ptr::from_mut(state))
+}

@@ -1,0 +1,147 @@
+//! Windows and sets of time to and from PostgreSQL's ranges and multiranges.
+
+use kpi_core::error::{KpiError, Result};
+use kpi_core::spans::Spans;
+use kpi_core::time::{EARLIEST, Instant, LATEST, Window};
+use pgrx::pg_sys::{self, Datum};
+
+use crate::fmgr::Call;
+
+unsafe extern "C-unwind" {
+    // Not in pgrx's bindings; unchanged from PostgreSQL 14 to 18 (utils/multirangetypes.h).
+    fn multirange_deserialize(
+        range_type: *mut pg_sys::TypeCacheEntry,
+        multirange: *const pg_sys::varlena,
+        count: *mut i32,
+        ranges: *mut *mut *mut pg_sys::RangeType,
+    );
+    fn make_multirange(
+        oid: pg_sys::Oid,
+        range_type: *mut pg_sys::TypeCacheEntry,
+        count: i32,
+        ranges: *mut *mut pg_sys::RangeType,
+    ) -> *mut pg_sys::varlena;
+}
+
+const WINDOW_HINT: &str = "Give a window with two finite bounds, such as tstzrange(now() - interval '1 day', now()).";
+
+/// A range as half-open instants; none where a side is unbounded.
+struct Bounds {
+    start: Option<Instant>,
+    end: Option<Instant>,
+}
+
+/// What PostgreSQL knows of the type `tstzrange`.
+fn range_type() -> *mut pg_sys::TypeCacheEntry {
+    // SAFETY: a built-in type; its cache entry lives as long as the backend.
+    unsafe { pg_sys::lookup_type_cache(pg_sys::TSTZRANGEOID, pg_sys::TYPECACHE_RANGE_INFO as i32) }
+}
+
+/// The bounds of a range; none where it is empty. An exclusive start and an inclusive end move on by a microsecond.
+unsafe fn bounds(range: *const pg_sys::RangeType) -> Option<Bounds> {
+    let (mut lower, mut upper) = (pg_sys::RangeBound::default(), pg_sys::RangeBound::default());
+    let mut empty = false;
+    // SAFETY: the caller passes a tstzrange; all three are filled in.
+    unsafe { pg_sys::range_deserialize(range_type(), range, &mut lower, &mut upper, &mut empty) };
+    let at = |bound: &pg_sys::RangeBound, moved: bool| {
+        let instant = bound.val.value() as i64;
+        (!bound.infinite).then_some(if instant == i64::MIN {
+            instant
+        } else {
+            instant.saturating_add(moved.into())
+        })
+    };
+    (!empty).then(|| Bounds {
+        start: at(&lower, !lower.inclusive),
+        end: at(&upper, upper.inclusive),
+    })
+}
+
+/// The window that a `tstzrange` describes.
+///
+/// # Safety
+/// The datum must be a `tstzrange`.
+pub(crate) unsafe fn window(datum: Datum) -> Result<Window> {
+    // SAFETY: by contract.
+    match unsafe { bounds(pg_sys::pg_detoast_datum(datum.cast_mut_ptr()).cast()) } {
+        None => Err(KpiError::parameter("window is empty", WINDOW_HINT)),
+        Some(Bounds { start: None, .. }) => Err(KpiError::parameter("window has no lower bound", WINDOW_HINT)),
+        Some(Bounds { end: None, .. }) => Err(KpiError::parameter("window has no upper bound", WINDOW_HINT)),
+        Some(Bounds {
+            start: Some(start),
+            end: Some(end),
+        }) => Window::new(start, end),
+    }
+}
+
+/// The instants of a `tstzmultirange`; an unbounded side goes as far as timestamps do.
+///
+/// # Safety
+/// The datum must be a `tstzmultirange`.
+pub(crate) unsafe fn spans(datum: Datum) -> Spans {
+    let (mut count, mut ranges) = (0, std::ptr::null_mut());
+    // SAFETY: by contract; the array has as many elements as said.
+    let found = unsafe {
+        multirange_deserialize(
+            range_type(),
+            pg_sys::pg_detoast_datum(datum.cast_mut_ptr()),
+            &mut count,
+            &mut ranges,
+        );
+        (0..count as usize)
+            .filter_map(|i| bounds(*ranges.add(i)))
+            .collect::<Vec<_>>()
+    };
+    Spans::union_of(
+        found
+            .iter()
+            .map(|b| (b.start.unwrap_or(EARLIEST), b.end.unwrap_or(LATEST)))
+            .collect(),
+    )
+}
+
+/// A `tstzmultirange` of these spans.
+pub(crate) fn multirange(spans: &Spans) -> Datum {
+    let mut ranges: Vec<_> = spans.as_slice().iter().map(|s| range(s.0, s.1)).collect();
+    // SAFETY: the array is as long as said; the function copies from it.
+    Datum::from(unsafe {
+        make_multirange(
+            pg_sys::TSTZMULTIRANGEOID,
+            range_type(),
+            ranges.len() as i32,
+            ranges.as_mut_ptr(),
+        )
+    })
+}
+
+/// A half-open `tstzrange`.
+pub(crate) fn range(start: Instant, end: Instant) -> *mut pg_sys::RangeType {
+    let bound = |at: Instant, lower| pg_sys::RangeBound {
+        val: Datum::from(at),
+        infinite: false,
+        inclusive: lower,
+        lower,
+    };
+    let (mut lower, mut upper) = (bound(start, true), bound(end, false));
+    // SAFETY: both bounds are valid and in order.
+    unsafe {
+        #[cfg(feature = "pg15")]
+        return pg_sys::make_range(range_type(), &mut lower, &mut upper, false);
+        #[cfg(not(feature = "pg15"))]
+        return pg_sys::make_range(range_type(), &mut lower, &mut upper, false, std::ptr::null_mut());
+    }
+}
+
+impl Call {
+    /// A bounded, non-empty `tstzrange`.
+    pub(crate) fn window(&self, n: usize) -> Result<Window> {
+        // SAFETY: declared as tstzrange.
+        unsafe { window(self.required(n)?) }
+    }
+
+    /// A `tstzmultirange`; NULL is the empty one.
+    pub(crate) fn spans(&self, n: usize) -> Spans {
+        // SAFETY: declared as tstzmultirange.
+        self.datum(n).map_or_else(Spans::empty, |d| unsafe { spans(d) })
+    }
+}

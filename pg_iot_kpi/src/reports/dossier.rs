@@ -1,0 +1,149 @@
+//! A dossier as SQL hands it in: a row of the composite type `iot_kpi.dossier`.
+
+use kpi_core::classes::Exemptions;
+use kpi_core::error::{KpiError, Result};
+use kpi_core::evidence::Evidence;
+use kpi_core::report::{DeviceSettings, Dossier};
+use kpi_core::spans::Spans;
+use kpi_core::status::StatusRules;
+use kpi_core::time::{Instant, Window};
+use pgrx::pg_sys::{self, Datum};
+
+use crate::datum;
+use crate::ranges;
+
+/// The attributes of the composite type, in its order. `sql/install/40_evidence.sql` declares it.
+#[derive(Clone, Copy)]
+enum Attribute {
+    Edges = 0,
+    ExpectedInterval,
+    Liveness,
+    StatusTtl,
+    DegradedCountsUp,
+    ResponseTarget,
+    Evidence,
+    Statuses,
+    Excluded,
+    Unknown,
+}
+
+/// How many attributes are read.
+const ATTRIBUTES: usize = Attribute::Unknown as usize + 1;
+
+/// A dossier and the slots it is asked about.
+pub(crate) struct Submitted {
+    /// What is known of the device.
+    pub(crate) dossier: Dossier,
+    edges: Vec<Instant>,
+}
+
+impl Submitted {
+    /// Reads a row.
+    pub(crate) fn read(row: Datum) -> Result<Self> {
+        let row = Row::of(row)?;
+        let edges = row
+            .get(Attribute::Edges, |d| unsafe { datum::instants(d) })?
+            .unwrap_or_default();
+        let evidence = row.get(Attribute::Evidence, |d| unsafe { datum::decode::<Evidence>(d) })?;
+        let duration = |at, name| row.get(at, |d| unsafe { datum::duration(name, d) });
+        let interval = duration(Attribute::ExpectedInterval, "expected_interval")?;
+        let interval = interval.ok_or_else(|| {
+            KpiError::parameter(
+                "expected_interval is NULL",
+                "Set the device's expected_interval, such as '60 s'.",
+            )
+        })?;
+        let settings = DeviceSettings::new(
+            interval,
+            duration(Attribute::Liveness, "liveness")?,
+            row.get(Attribute::ResponseTarget, |d| Ok(f64::from_bits(d.value() as u64)))?,
+            StatusRules {
+                ttl: duration(Attribute::StatusTtl, "status_ttl")?,
+                degraded_counts_up: row
+                    .get(Attribute::DegradedCountsUp, |d| Ok(d.value() as u8 != 0))?
+                    .unwrap_or(true),
+            },
+        )?;
+        let spans = |at| {
+            Ok(row
+                .get(at, |d| Ok(unsafe { ranges::spans(d) }))?
+                .unwrap_or_else(Spans::empty))
+        };
+        let dossier = Dossier {
+            beats: evidence.as_ref().map(|e| e.beats.to_vec()).unwrap_or_default(),
+            evidence,
+            statuses: row
+                .get(Attribute::Statuses, |d| unsafe { datum::decode(d) })?
+                .unwrap_or_default(),
+            exempt: Exemptions {
+                excluded: spans(Attribute::Excluded)?,
+                unknown: spans(Attribute::Unknown)?,
+            },
+            settings,
+        };
+        Ok(Self { dossier, edges })
+    }
+
+    /// The slots in order.
+    pub(crate) fn slots(&self) -> impl Iterator<Item = Window> + '_ {
+        self.edges.windows(2).map(|pair| Window {
+            start: pair[0],
+            end: pair[1],
+        })
+    }
+
+    /// From the first to the last edge; none where the window has not begun.
+    pub(crate) fn window(&self) -> Option<Window> {
+        let (start, end) = (*self.edges.first()?, *self.edges.last()?);
+        (start < end).then_some(Window { start, end })
+    }
+}
+
+/// The attributes of a composite value.
+struct Row {
+    values: [Datum; ATTRIBUTES],
+    nulls: [bool; ATTRIBUTES],
+}
+
+impl Row {
+    fn of(row: Datum) -> Result<Self> {
+        let mut found = Self {
+            values: [Datum::from(0); ATTRIBUTES],
+            nulls: [true; ATTRIBUTES],
+        };
+        // SAFETY: the function is declared to take a composite; its own header names its type.
+        unsafe {
+            let header = pg_sys::pg_detoast_datum(row.cast_mut_ptr()).cast::<pg_sys::HeapTupleHeaderData>();
+            let datum_fields = (*header).t_choice.t_datum;
+            let columns = pg_sys::lookup_rowtype_tupdesc(datum_fields.datum_typeid, datum_fields.datum_typmod);
+            let width = (*columns).natts as usize;
+            if width == ATTRIBUTES {
+                let mut tuple = pg_sys::HeapTupleData {
+                    t_len: pgrx::varlena::varsize_4b(header.cast()) as u32,
+                    t_data: header,
+                    ..Default::default()
+                };
+                pg_sys::heap_deform_tuple(&mut tuple, columns, found.values.as_mut_ptr(), found.nulls.as_mut_ptr());
+            }
+            if (*columns).tdrefcount >= 0 {
+                pg_sys::DecrTupleDescRefCount(columns);
+            }
+            if width != ATTRIBUTES {
+                return Err(KpiError::parameter(
+                    format!("a dossier has {ATTRIBUTES} attributes, not {width}"),
+                    "Run ALTER EXTENSION pg_iot_kpi UPDATE: library and SQL are of different versions.",
+                ));
+            }
+        }
+        Ok(found)
+    }
+
+    fn get<T>(&self, at: Attribute, read: impl FnOnce(Datum) -> Result<T>) -> Result<Option<T>> {
+        let n = at as usize;
+        if self.nulls[n] {
+            Ok(None)
+        } else {
+            read(self.values[n]).map(Some)
+        }
+    }
+}
