@@ -1,0 +1,200 @@
+-- The evidence seam. Every report starts from iot_kpi.evidence_of; nothing else reads the store's samples for a KPI.
+-- The queries run as plpgsql statements planned with their actual values, so that only the partitions of the window are
+-- planned and read, whatever the report is called with.
+
+CREATE FUNCTION iot_kpi.effective_window(during tstzrange, as_of timestamptz) RETURNS tstzrange
+    LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'iot_kpi_effective_window';
+COMMENT ON FUNCTION iot_kpi.effective_window(tstzrange, timestamptz) IS
+    'the part of a window before as_of; NULL where none of it has happened; an empty or unbounded window is an error';
+
+CREATE FUNCTION iot_kpi.evidence_trans(
+    state internal, at timestamptz, metric text, value double precision, heartbeat_metric text, bytes_is_counter boolean,
+    edges timestamptz[]
+) RETURNS internal
+    LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'iot_kpi_evidence_trans';
+COMMENT ON FUNCTION iot_kpi.evidence_trans(internal, timestamptz, text, double precision, text, boolean, timestamptz[]) IS
+    'adds a sample';
+CREATE FUNCTION iot_kpi.evidence_final(state internal) RETURNS iot_kpi.evidence
+    LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'iot_kpi_evidence_final';
+COMMENT ON FUNCTION iot_kpi.evidence_final(internal) IS 'the evidence so far';
+
+CREATE AGGREGATE iot_kpi.evidence_agg(
+    at timestamptz, metric text, value double precision, heartbeat_metric text, bytes_is_counter boolean, edges timestamptz[]
+) (
+    SFUNC = iot_kpi.evidence_trans, STYPE = internal, SSPACE = 8192, FINALFUNC = iot_kpi.evidence_final,
+    FINALFUNC_MODIFY = READ_ONLY, COMBINEFUNC = iot_kpi.evidence_combine, SERIALFUNC = iot_kpi.evidence_serialize,
+    DESERIALFUNC = iot_kpi.evidence_deserialize, PARALLEL = SAFE
+);
+COMMENT ON AGGREGATE iot_kpi.evidence_agg(timestamptz, text, double precision, text, boolean, timestamptz[]) IS
+    'all metric samples of a device in one pass: its beats, and per slot between two edges its communication';
+
+CREATE TYPE iot_kpi.dossier AS (
+    edges timestamptz[],
+    expected_interval interval,
+    liveness interval,
+    status_ttl interval,
+    degraded_counts_up boolean,
+    response_target double precision,
+    evidence iot_kpi.evidence,
+    statuses iot_kpi.status_timeline,
+    excluded tstzmultirange,
+    unknown tstzmultirange
+);
+COMMENT ON TYPE iot_kpi.dossier IS
+    'all that a device''s report is made from; the window is cut into slots at the edges, NULL where it has not begun';
+
+CREATE FUNCTION iot_kpi.silent_ranges(dossier iot_kpi.dossier) RETURNS tstzmultirange
+    LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'iot_kpi_silent_ranges';
+COMMENT ON FUNCTION iot_kpi.silent_ranges(iot_kpi.dossier) IS
+    'the time in which no beat proves a device alive: what is unknown of the devices it observes';
+
+CREATE FUNCTION iot_kpi.require_store() RETURNS void
+    LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    IF to_regclass('iot.devices') IS NULL THEN
+        RAISE EXCEPTION 'there is no store in database "%"', current_database()
+            USING ERRCODE = 'object_not_in_prerequisite_state', HINT = 'Make it with: SELECT iot_kpi.create_store();';
+    END IF;
+END $$;
+COMMENT ON FUNCTION iot_kpi.require_store() IS 'fails with a hint where the database has no store';
+
+CREATE FUNCTION iot_kpi.look_back(device_ids text[]) RETURNS interval
+    LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    seconds numeric;
+BEGIN
+    SELECT max(extract(epoch FROM greatest(coalesce(d.liveness, d.expected_interval * 3), d.expected_interval * 1.5)))
+        INTO seconds
+        FROM iot.devices d
+        WHERE device_ids IS NULL OR d.device_id = ANY (device_ids);
+    -- Seconds, not days: a day of an interval is 23 or 25 hours long where clocks change.
+    RETURN make_interval(secs => (coalesce(seconds, 0) + 0.000001)::float8);
+END $$;
+COMMENT ON FUNCTION iot_kpi.look_back(text[]) IS 'how far before a window a beat may lie and still matter in it';
+
+CREATE FUNCTION iot_kpi.was_live(
+    device_id text, heartbeat_metric text, liveness interval, last_beat timestamptz, as_of timestamptz
+) RETURNS boolean
+    LANGUAGE plpgsql STABLE PARALLEL SAFE
+    SET search_path = pg_catalog, pg_temp
+    SET plan_cache_mode = force_custom_plan AS $$
+#variable_conflict use_variable
+DECLARE
+    alive_from timestamptz := as_of - make_interval(secs => extract(epoch FROM liveness)::float8);
+BEGIN
+    -- The last beat is kept; only a look into the past has to search for the one before as_of.
+    IF last_beat IS NULL OR last_beat <= as_of THEN
+        RETURN coalesce(last_beat > alive_from, false);
+    END IF;
+    RETURN EXISTS (
+        SELECT FROM iot.device_metrics m
+        WHERE m.device_id = was_live.device_id AND m.time > alive_from AND m.time <= as_of
+          AND (heartbeat_metric IS NULL OR m.metric = heartbeat_metric));
+END $$;
+COMMENT ON FUNCTION iot_kpi.was_live(text, text, interval, timestamptz, timestamptz) IS
+    'whether a beat proves a device alive at an instant';
+
+CREATE FUNCTION iot_kpi.evidence_of(
+    during tstzrange, device_ids text[], as_of timestamptz, edges timestamptz[] DEFAULT NULL
+) RETURNS TABLE (
+    device_id text, name text, device_type text, location text, metadata jsonb, observes boolean,
+    last_measured timestamptz, last_received timestamptz, never_seen boolean, status text, live boolean, required boolean,
+    dossier iot_kpi.dossier
+)
+    LANGUAGE plpgsql STABLE
+    SET search_path = pg_catalog, pg_temp
+    SET plan_cache_mode = force_custom_plan
+    SET jit = off AS $$
+#variable_conflict use_column
+DECLARE
+    effective tstzrange := iot_kpi.effective_window(during, as_of);
+    window_start timestamptz := lower(effective);
+    window_end timestamptz := upper(effective);
+    slot_edges timestamptz[] := coalesce(edges, ARRAY[window_start, window_end]);
+    sampled text[];
+    reach interval;
+    bytes_is_counter boolean;
+BEGIN
+    PERFORM iot_kpi.require_store();
+    IF effective IS NULL THEN
+        slot_edges := NULL;
+    END IF;
+    IF device_ids IS NOT NULL THEN
+        -- An observer's beats are evidence too: where it was silent, its devices are unknown.
+        SELECT array_agg(DISTINCT ids.id) INTO sampled
+            FROM iot.devices d, LATERAL (VALUES (d.device_id), (d.collector_id)) AS ids (id)
+            WHERE d.device_id = ANY (device_ids) AND ids.id IS NOT NULL;
+        sampled := coalesce(sampled, '{}');
+    END IF;
+    reach := iot_kpi.look_back(sampled);
+    SELECT coalesce(bool_or(t.kind = 'counter'), false) INTO bytes_is_counter
+        FROM iot.metric_types t WHERE t.metric = 'bytes';
+
+    RETURN QUERY
+    WITH gathered AS MATERIALIZED (
+        SELECT m.device_id,
+               iot_kpi.evidence_agg(m.time, m.metric, m.value, b.heartbeat_metric, bytes_is_counter, slot_edges) AS evidence
+        FROM iot.device_metrics m
+        JOIN iot.devices b ON b.device_id = m.device_id
+        WHERE m.time >= window_start - reach AND m.time <= window_end
+          AND (sampled IS NULL OR m.device_id = ANY (sampled))
+        GROUP BY m.device_id
+    ),
+    observers AS MATERIALIZED (
+        SELECT c.device_id,
+               iot_kpi.silent_ranges(ROW (slot_edges, c.expected_interval, c.liveness, NULL, NULL, NULL, g.evidence,
+                                          NULL, NULL, NULL)::iot_kpi.dossier) AS silent,
+               present.live
+        FROM iot.devices c
+        LEFT JOIN gathered g ON g.device_id = c.device_id
+        LEFT JOIN iot.device_liveness l ON l.device_id = c.device_id
+        CROSS JOIN LATERAL iot_kpi.was_live(c.device_id, c.heartbeat_metric, coalesce(c.liveness, c.expected_interval * 3),
+                                            l.last_beat, as_of) AS present (live)
+        WHERE c.device_id IN (SELECT d.collector_id FROM iot.devices d)
+    )
+    SELECT d.device_id, d.name, d.device_type, d.location, d.metadata, observing.found,
+           l.last_measured, l.last_received, l.last_beat IS NULL,
+           CASE
+               WHEN exempt.excluded @> as_of THEN 'excluded'
+               WHEN NOT o.live THEN 'unknown'
+               WHEN NOT present.live THEN
+                   CASE WHEN said.status IN ('offline', 'error', 'maintenance') THEN said.status ELSE 'offline' END
+               ELSE coalesce(said.status, 'online')
+           END,
+           present.live, NOT coalesce(exempt.excluded @> as_of, false),
+           ROW (slot_edges, d.expected_interval, d.liveness, d.status_ttl, d.degraded_counts_up, d.response_target,
+                g.evidence, sampled_status.statuses, exempt.excluded, o.silent)::iot_kpi.dossier
+    FROM iot.devices d
+    LEFT JOIN gathered g ON g.device_id = d.device_id
+    LEFT JOIN observers o ON o.device_id = d.collector_id
+    LEFT JOIN iot.device_liveness l ON l.device_id = d.device_id
+    CROSS JOIN LATERAL iot_kpi.was_live(d.device_id, d.heartbeat_metric, coalesce(d.liveness, d.expected_interval * 3),
+                                        l.last_beat, as_of) AS present (live)
+    CROSS JOIN LATERAL (SELECT EXISTS (SELECT FROM observers c WHERE c.device_id = d.device_id)) AS observing (found)
+    LEFT JOIN LATERAL (
+        SELECT range_agg(p.period) AS excluded
+        FROM (SELECT w.period FROM iot.maintenance_windows w
+              WHERE (w.device_id = d.device_id OR w.device_id IS NULL)
+                AND w.period && tstzrange(least(window_start, as_of), greatest(window_end, as_of), '[]')
+              UNION ALL SELECT tstzrange(NULL, d.commissioned_at) WHERE d.commissioned_at IS NOT NULL
+              UNION ALL SELECT tstzrange(d.decommissioned_at, NULL) WHERE d.decommissioned_at IS NOT NULL) AS p
+    ) AS exempt ON true
+    LEFT JOIN LATERAL (
+        SELECT iot_kpi.status_agg(s.time, s.status) AS statuses
+        FROM ((SELECT h.time, h.status FROM iot.device_status_history h
+               WHERE h.device_id = d.device_id AND h.time < window_start
+               ORDER BY h.time DESC LIMIT 1)
+              UNION ALL
+              SELECT h.time, h.status FROM iot.device_status_history h
+              WHERE h.device_id = d.device_id AND h.time >= window_start AND h.time < window_end) AS s
+    ) AS sampled_status ON true
+    LEFT JOIN LATERAL (
+        SELECT h.status FROM iot.device_status_history h
+        WHERE h.device_id = d.device_id AND h.time <= as_of
+          AND (d.status_ttl IS NULL OR h.time > as_of - d.status_ttl)
+        ORDER BY h.time DESC LIMIT 1
+    ) AS said ON true
+    WHERE device_ids IS NULL OR d.device_id = ANY (device_ids);
+END $$;
+COMMENT ON FUNCTION iot_kpi.evidence_of(tstzrange, text[], timestamptz, timestamptz[]) IS
+    'the evidence seam: each device with its state at as_of and the dossier that every report is made from';

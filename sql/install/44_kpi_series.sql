@@ -1,0 +1,145 @@
+-- A KPI over time, a series for each device or group.
+
+CREATE FUNCTION iot_kpi.kpi_names() RETURNS text[]
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+SELECT ARRAY['uptime', 'availability', 'device_availability', 'mean_uptime', 'pooled_uptime', 'live', 'up_time', 'down_time',
+             'unknown_time', 'excluded_time', 'failures', 'mtbf', 'mttr', 'longest_outage', 'completeness', 'regularity',
+             'stability', 'consistency', 'jitter', 'missed_beats', 'response_count', 'response_mean', 'response_p50',
+             'response_p90', 'response_p95', 'response_p99', 'apdex', 'attempts', 'failed', 'error_rate', 'error_rate_low',
+             'error_rate_high', 'bytes_per_second', 'messages_per_second']
+$$;
+COMMENT ON FUNCTION iot_kpi.kpi_names() IS 'the KPIs that kpi_series knows';
+
+CREATE FUNCTION iot_kpi.check_kpi(kpi text) RETURNS text
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    IF kpi = ANY (iot_kpi.kpi_names()) THEN
+        RETURN kpi;
+    END IF;
+    RAISE EXCEPTION 'KPI "%" is not known', coalesce(left(kpi, 63), 'NULL')
+        USING ERRCODE = 'invalid_parameter_value', HINT = 'Use one of: ' || array_to_string(iot_kpi.kpi_names(), ', ') || '.';
+END $$;
+COMMENT ON FUNCTION iot_kpi.check_kpi(text) IS 'fails with a hint where a KPI is not known';
+
+CREATE FUNCTION iot_kpi.seconds(duration interval) RETURNS double precision
+    LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS $$ SELECT extract(epoch FROM duration)::float8 $$;
+COMMENT ON FUNCTION iot_kpi.seconds(interval) IS 'an interval in seconds';
+
+CREATE FUNCTION iot_kpi.device_series(
+    kpi text, during tstzrange, device_ids text[], as_of timestamptz, edges timestamptz[]
+) RETURNS TABLE ("time" timestamptz, series text, value double precision)
+    LANGUAGE sql STABLE AS $$
+SELECT r.slot_start, e.device_id,
+       CASE kpi
+           WHEN 'uptime' THEN r.uptime
+           WHEN 'mean_uptime' THEN r.uptime
+           WHEN 'pooled_uptime' THEN r.uptime
+           WHEN 'availability' THEN r.availability
+           WHEN 'device_availability' THEN CASE WHEN r.required THEN r.live::int END
+           WHEN 'live' THEN r.live::int
+           WHEN 'up_time' THEN iot_kpi.seconds(r.up_time)
+           WHEN 'down_time' THEN iot_kpi.seconds(r.down_time)
+           WHEN 'unknown_time' THEN iot_kpi.seconds(r.unknown_time)
+           WHEN 'excluded_time' THEN iot_kpi.seconds(r.excluded_time)
+           WHEN 'failures' THEN r.failures
+           WHEN 'mtbf' THEN iot_kpi.seconds(r.mtbf)
+           WHEN 'mttr' THEN iot_kpi.seconds(r.mttr)
+           WHEN 'longest_outage' THEN iot_kpi.seconds(r.longest_outage)
+           WHEN 'completeness' THEN r.completeness
+           WHEN 'regularity' THEN r.regularity
+           WHEN 'stability' THEN r.stability
+           WHEN 'consistency' THEN r.consistency
+           WHEN 'jitter' THEN r.jitter
+           WHEN 'missed_beats' THEN r.missed_beats
+           WHEN 'response_count' THEN r.response_count
+           WHEN 'response_mean' THEN r.response_mean
+           WHEN 'response_p50' THEN r.response_p50
+           WHEN 'response_p90' THEN r.response_p90
+           WHEN 'response_p95' THEN r.response_p95
+           WHEN 'response_p99' THEN r.response_p99
+           WHEN 'apdex' THEN r.apdex
+           WHEN 'attempts' THEN r.attempts
+           WHEN 'failed' THEN r.failed
+           WHEN 'error_rate' THEN r.error_rate
+           WHEN 'error_rate_low' THEN r.error_rate_low
+           WHEN 'error_rate_high' THEN r.error_rate_high
+           WHEN 'bytes_per_second' THEN r.bytes_per_second
+           WHEN 'messages_per_second' THEN r.messages_per_second
+       END::float8
+FROM iot_kpi.evidence_of(during, device_ids, as_of, edges) AS e,
+     LATERAL iot_kpi.device_report(e.dossier) AS r
+$$;
+COMMENT ON FUNCTION iot_kpi.device_series(text, tstzrange, text[], timestamptz, timestamptz[]) IS
+    'a KPI of each device for each slot between two edges';
+
+CREATE FUNCTION iot_kpi.group_series(
+    kpi text, during tstzrange, group_by text, device_ids text[], as_of timestamptz, edges timestamptz[]
+) RETURNS TABLE ("time" timestamptz, series text, value double precision)
+    LANGUAGE sql STABLE AS $$
+SELECT g.slot_start, g.group_value,
+       CASE kpi
+           WHEN 'uptime' THEN g.pooled_uptime
+           WHEN 'mean_uptime' THEN g.mean_uptime
+           WHEN 'pooled_uptime' THEN g.pooled_uptime
+           WHEN 'availability' THEN g.availability
+           WHEN 'device_availability' THEN g.device_availability
+           WHEN 'live' THEN g.live
+           WHEN 'up_time' THEN iot_kpi.seconds(g.up_time)
+           WHEN 'down_time' THEN iot_kpi.seconds(g.down_time)
+           WHEN 'unknown_time' THEN iot_kpi.seconds(g.unknown_time)
+           WHEN 'excluded_time' THEN iot_kpi.seconds(g.excluded_time)
+           WHEN 'failures' THEN g.failures
+           WHEN 'mtbf' THEN iot_kpi.seconds(g.mtbf)
+           WHEN 'mttr' THEN iot_kpi.seconds(g.mttr)
+           WHEN 'longest_outage' THEN iot_kpi.seconds(g.longest_outage)
+           WHEN 'completeness' THEN g.completeness
+           WHEN 'regularity' THEN g.regularity
+           WHEN 'stability' THEN g.stability
+           WHEN 'consistency' THEN g.consistency
+           WHEN 'jitter' THEN g.jitter
+           WHEN 'missed_beats' THEN g.missed_beats
+           WHEN 'response_count' THEN iot_kpi.count(g.responses)
+           WHEN 'response_mean' THEN iot_kpi.mean(g.responses)
+           WHEN 'response_p50' THEN iot_kpi.percentile(g.responses, 0.5)
+           WHEN 'response_p90' THEN iot_kpi.percentile(g.responses, 0.9)
+           WHEN 'response_p95' THEN iot_kpi.percentile(g.responses, 0.95)
+           WHEN 'response_p99' THEN iot_kpi.percentile(g.responses, 0.99)
+           WHEN 'apdex' THEN g.apdex
+           WHEN 'attempts' THEN g.attempts
+           WHEN 'failed' THEN g.failed
+           WHEN 'error_rate' THEN iot_kpi.error_rate(g.failed, g.attempts)
+           WHEN 'error_rate_low' THEN (SELECT i.low FROM iot_kpi.wilson_interval(g.failed, g.attempts) AS i)
+           WHEN 'error_rate_high' THEN (SELECT i.high FROM iot_kpi.wilson_interval(g.failed, g.attempts) AS i)
+           WHEN 'bytes_per_second' THEN g.bytes_per_second
+           WHEN 'messages_per_second' THEN g.messages_per_second
+       END::float8
+FROM iot_kpi.group_kpis(during, group_by, device_ids, as_of, edges) AS g
+WHERE g.slot IS NOT NULL
+$$;
+COMMENT ON FUNCTION iot_kpi.group_series(text, tstzrange, text, text[], timestamptz, timestamptz[]) IS
+    'a KPI of each group for each slot between two edges; uptime is the pooled one';
+
+CREATE FUNCTION iot_kpi.kpi_series(
+    kpi text, during tstzrange, bucket interval, group_by text DEFAULT NULL,
+    time_zone text DEFAULT current_setting('TimeZone'), device_ids text[] DEFAULT NULL, as_of timestamptz DEFAULT now()
+) RETURNS TABLE ("time" timestamptz, series text, value double precision)
+    LANGUAGE plpgsql STABLE
+    SET search_path = pg_catalog, pg_temp
+    SET plan_cache_mode = force_custom_plan AS $$
+#variable_conflict use_column
+DECLARE
+    known constant text := iot_kpi.check_kpi(kpi);
+    edges constant timestamptz[] := iot_kpi.bucket_edges(during, bucket, time_zone, as_of);
+BEGIN
+    IF edges IS NULL THEN
+        PERFORM iot_kpi.require_store();
+    ELSIF group_by IS NULL THEN
+        RETURN QUERY SELECT s.time, s.series, s.value
+            FROM iot_kpi.device_series(known, during, device_ids, as_of, edges) AS s ORDER BY s.series, s.time;
+    ELSE
+        RETURN QUERY SELECT s.time, s.series, s.value
+            FROM iot_kpi.group_series(known, during, group_by, device_ids, as_of, edges) AS s ORDER BY s.series, s.time;
+    END IF;
+END $$;
+COMMENT ON FUNCTION iot_kpi.kpi_series(text, tstzrange, interval, text, text, text[], timestamptz) IS
+    'a KPI over time, a series for each device or group; intervals come in seconds; buckets follow the days of the time zone; time is where a bucket begins inside the window';
