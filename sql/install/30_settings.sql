@@ -1,0 +1,60 @@
+-- Settings of a store. They are listed here once: create_store() seeds iot.settings from this list, check_setting()
+-- refuses what does not fit it, and setting() falls back to it when a row is missing.
+
+CREATE FUNCTION iot_kpi.default_settings()
+RETURNS TABLE (name text, value text, kind text, description text)
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+AS $$
+VALUES
+    ('unknown_devices', 'register', 'register|refuse',
+     'What a sample of an unknown device does: register the device on first sight, or be refused'),
+    ('unknown_metrics', 'refuse', 'register|refuse',
+     'What a sample of an unknown metric does: register the metric as a gauge, or be refused'),
+    ('clock_skew', '5 min', 'interval',
+     'How far ahead of this server''s clock a sample may be before the forgiving door clamps it and the strict one refuses it'),
+    ('retention', NULL, 'interval',
+     'How long samples are kept; older ones are refused and drop_expired() drops them. NULL keeps everything'),
+    ('partitions_ahead', '3 days', 'interval',
+     'How far ahead of now partitions are made'),
+    ('store_version', '1', 'internal',
+     'Version of the tables in schema iot, written by create_store()')
+$$;
+COMMENT ON FUNCTION iot_kpi.default_settings() IS
+    'Every setting of a store with its default value, its kind (an interval, or the allowed words) and its meaning';
+
+CREATE FUNCTION iot_kpi.setting(name text) RETURNS text
+LANGUAGE sql STABLE
+AS $$
+SELECT coalesce(stored.value, preset.value)
+FROM iot_kpi.default_settings() preset LEFT JOIN iot.settings stored ON stored.name = preset.name
+WHERE preset.name = $1
+$$;
+COMMENT ON FUNCTION iot_kpi.setting(text) IS
+    'Value of a setting in iot.settings, or its default; NULL for a name that is not a setting';
+
+CREATE FUNCTION iot_kpi.check_setting() RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    wanted text;
+    length interval;
+BEGIN
+    SELECT kind INTO wanted FROM iot_kpi.default_settings() WHERE name = NEW.name;
+    IF wanted IS NULL THEN
+        RAISE EXCEPTION 'unknown setting %', quote_literal(NEW.name)
+            USING ERRCODE = 'invalid_parameter_value',
+                  HINT = 'Settings: ' || (SELECT string_agg(name, ', ') FROM iot_kpi.default_settings() WHERE kind <> 'internal') || '.';
+    ELSIF wanted = 'interval' AND NEW.value IS NOT NULL THEN
+        length := NEW.value::interval;
+        IF length < '0'::interval OR length > '1000 years'::interval THEN
+            RAISE EXCEPTION 'setting % cannot be %', quote_literal(NEW.name), quote_literal(NEW.value)
+                USING ERRCODE = 'invalid_parameter_value', HINT = 'Give a duration between 0 and 1000 years.';
+        END IF;
+    ELSIF wanted LIKE '%|%' AND NEW.value <> ALL (string_to_array(wanted, '|')) THEN
+        RAISE EXCEPTION 'setting % cannot be %', quote_literal(NEW.name), quote_literal(NEW.value)
+            USING ERRCODE = 'invalid_parameter_value', HINT = format('Give one of: %s.', replace(wanted, '|', ', '));
+    END IF;
+    RETURN NEW;
+END
+$$;
+COMMENT ON FUNCTION iot_kpi.check_setting() IS 'Trigger of iot.settings: refuses unknown names and malformed values';

@@ -1,0 +1,115 @@
+-- Partitions of iot.device_metrics: one a UTC day, named device_metrics_pYYYYMMDD. They are made beside the table and then attached,
+-- because CREATE TABLE ... PARTITION OF would lock out every reader and writer of the whole table.
+
+CREATE FUNCTION iot_kpi.store_lock() RETURNS bigint
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+AS $$ SELECT 7666211735220613476 $$;
+COMMENT ON FUNCTION iot_kpi.store_lock() IS 'Key of the advisory lock under which tables and partitions are made and dropped';
+
+CREATE FUNCTION iot_kpi.has_partition(day timestamptz) RETURNS boolean
+LANGUAGE sql STABLE
+AS $$
+-- A table of that name may exist and be detached.
+SELECT EXISTS (SELECT FROM pg_catalog.pg_inherits
+               WHERE inhrelid = pg_catalog.to_regclass('iot.device_metrics_p' || pg_catalog.to_char(day AT TIME ZONE 'UTC', 'YYYYMMDD'))::oid
+                 AND inhparent = pg_catalog.to_regclass('iot.device_metrics')::oid)
+$$;
+COMMENT ON FUNCTION iot_kpi.has_partition(timestamptz) IS 'Whether the UTC day of an instant has a partition in iot.device_metrics';
+
+CREATE FUNCTION iot_kpi.make_partition(day timestamptz) RETURNS boolean
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    first constant timestamptz := date_trunc('day', day, 'UTC');
+    partition constant text := 'device_metrics_p' || to_char(first AT TIME ZONE 'UTC', 'YYYYMMDD');
+BEGIN
+    PERFORM pg_advisory_xact_lock(iot_kpi.store_lock());
+    IF iot_kpi.has_partition(first) THEN
+        RETURN false;
+    END IF;
+    EXECUTE format('CREATE TABLE iot.%I (LIKE iot.device_metrics INCLUDING ALL)', partition);
+    EXECUTE format('ALTER TABLE iot.device_metrics ATTACH PARTITION iot.%I FOR VALUES FROM (%L) TO (%L)',
+                   partition, first, first + interval '24 hours');
+    RETURN true;
+END
+$$;
+COMMENT ON FUNCTION iot_kpi.make_partition(timestamptz) IS
+    'Makes the partition of an instant''s UTC day, unless it is there; returns whether it did';
+
+CREATE FUNCTION iot_kpi.make_partitions(during tstzrange DEFAULT NULL) RETURNS integer
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    -- Further back a partition name could not hold the year; and no device's clock is right before 1970.
+    earliest constant timestamptz := '1970-01-01 00:00+00';
+    latest constant timestamptz := '10000-01-01 00:00+00';
+    wanted constant tstzrange := coalesce(during, tstzrange(now() - interval '1 day',
+                                          now() + iot_kpi.setting('partitions_ahead')::interval, '[]'));
+    day timestamptz;
+    made integer := 0;
+BEGIN
+    IF isempty(wanted) OR lower_inf(wanted) OR upper_inf(wanted)
+       OR NOT isfinite(lower(wanted)) OR NOT isfinite(upper(wanted)) THEN
+        RAISE EXCEPTION 'cannot make partitions for the range %', wanted
+            USING ERRCODE = 'invalid_parameter_value', HINT = 'Give a range with a start and a later end.';
+    ELSIF lower(wanted) < earliest OR upper(wanted) > latest OR upper(wanted) - lower(wanted) > interval '14610 days' THEN
+        RAISE EXCEPTION 'cannot make partitions for the range %', wanted
+            USING ERRCODE = 'invalid_parameter_value',
+                  HINT = 'One call makes the partitions of at most 40 years, between the years 1970 and 9999.';
+    END IF;
+    day := date_trunc('day', lower(wanted), 'UTC');
+    WHILE day < upper(wanted) OR (day = upper(wanted) AND upper_inc(wanted)) LOOP
+        -- Asked before the lock is taken: mostly there is nothing to do.
+        IF NOT iot_kpi.has_partition(day) AND iot_kpi.make_partition(day) THEN
+            made := made + 1;
+        END IF;
+        day := day + interval '24 hours';
+    END LOOP;
+    RETURN made;
+END
+$$;
+COMMENT ON FUNCTION iot_kpi.make_partitions(tstzrange) IS
+    'Makes the partitions of iot.device_metrics for every UTC day in a range (default: yesterday to now + setting partitions_ahead); returns how many were missing';
+
+CREATE FUNCTION iot_kpi.earliest_sample() RETURNS timestamptz
+LANGUAGE sql STABLE
+AS $$
+-- greatest() skips the NULL of a store that keeps everything.
+SELECT greatest(pg_catalog.now() - iot_kpi.setting('retention')::interval, timestamptz '1970-01-01 00:00+00')
+$$;
+COMMENT ON FUNCTION iot_kpi.earliest_sample() IS 'Samples before this instant are refused: the setting retention, and never before 1970';
+
+CREATE FUNCTION iot_kpi.drop_expired() RETURNS integer
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    kept_from constant timestamptz := iot_kpi.earliest_sample();
+    partition record;
+    dropped integer := 0;
+BEGIN
+    IF iot_kpi.setting('retention') IS NULL THEN
+        RETURN 0;
+    END IF;
+    PERFORM pg_advisory_xact_lock(iot_kpi.store_lock());
+    FOR partition IN
+        SELECT inhrelid::regclass AS name
+        FROM pg_inherits JOIN pg_class ON pg_class.oid = inhrelid
+        WHERE inhparent = 'iot.device_metrics'::regclass AND relname ~ '^device_metrics_p[0-9]{8}$'
+          AND (right(relname, 8)::date + 1)::timestamp AT TIME ZONE 'UTC' <= kept_from
+        ORDER BY relname
+    LOOP
+        EXECUTE format('DROP TABLE %s', partition.name);
+        dropped := dropped + 1;
+    END LOOP;
+    -- The last expired status of a device is what still held when the kept time began. Expiry changes no KPI of it, so no mark.
+    PERFORM set_config('iot_store.quiet', 'on', true);
+    DELETE FROM iot.device_status_history old
+    WHERE old."time" < kept_from
+      AND EXISTS (SELECT FROM iot.device_status_history later
+                  WHERE later.device_id = old.device_id AND later."time" > old."time" AND later."time" <= kept_from);
+    PERFORM set_config('iot_store.quiet', '', true);
+    RETURN dropped;
+END
+$$;
+COMMENT ON FUNCTION iot_kpi.drop_expired() IS
+    'Drops the partitions, and deletes the status samples, that are older than the setting retention; returns the number of partitions';

@@ -1,0 +1,521 @@
+-- What every write to the store goes through, by whichever door. A write takes its locks in one order: the samples' keys, then new
+-- metric types, devices, device_liveness, kpi_calculations, each in key order. So writers wait for one another but never in a circle.
+--
+-- The row of device_liveness is the lock between writers and calculate_kpis(). A calculation locks it before it reads; a writer locks
+-- it after it wrote and before it looks for rows of kpi_calculations to mark stale. Whoever comes second sees what the first one did.
+
+-- The rules of a sample ------------------------------------------------------------------------------------------------------------
+
+CREATE FUNCTION iot_kpi.sample_fault(
+    device_id text, device_known boolean, "time" timestamptz, earliest timestamptz, latest timestamptz)
+RETURNS text[]
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+AS $$
+SELECT CASE
+    WHEN device_id IS NULL THEN ARRAY['device_id', 'device_id is null', 'Name the device.']
+    WHEN device_id = '' THEN ARRAY['device_id', 'device_id is empty', 'Name the device.']
+    WHEN pg_catalog.length(device_id) > 255 THEN ARRAY['device_id', 'device_id is longer than 255 characters', 'Use a shorter id.']
+    WHEN "time" IS NULL THEN ARRAY['time', 'time is null', 'Send the time of the measurement.']
+    WHEN NOT pg_catalog.isfinite("time") THEN ARRAY['time', 'time is infinite', 'Send the time of the measurement.']
+    WHEN "time" < earliest THEN ARRAY['time', 'time is older than what is kept, ' || earliest::text,
+                                      'See the setting retention in iot.settings.']
+    WHEN "time" > latest THEN ARRAY['time', 'time is in the future, after ' || latest::text,
+                                    'Set the device''s clock, or see the setting clock_skew in iot.settings.']
+    WHEN NOT device_known THEN ARRAY['device_id', 'unknown device', 'INSERT INTO iot.devices first, or set unknown_devices in iot.settings to register.']
+END
+$$;
+COMMENT ON FUNCTION iot_kpi.sample_fault(text, boolean, timestamptz, timestamptz, timestamptz) IS
+    'What is wrong with the device and time of a sample: {field, reason, remedy}, or NULL. A NULL earliest or latest is no limit';
+
+CREATE FUNCTION iot_kpi.value_fault(metric text, kind text, minimum float8, maximum float8, value float8)
+RETURNS text[]
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+AS $$
+SELECT CASE
+    WHEN metric IS NULL THEN ARRAY['metric', 'metric is null', 'Name the metric.']
+    WHEN metric = '' THEN ARRAY['metric', 'metric is empty', 'Name the metric.']
+    WHEN pg_catalog.length(metric) > 255 THEN ARRAY['metric', 'metric is longer than 255 characters', 'Use a shorter name.']
+    WHEN kind IS NULL THEN ARRAY['metric', 'unknown metric', 'INSERT INTO iot.metric_types first, or set unknown_metrics in iot.settings to register.']
+    WHEN value IS NULL THEN ARRAY['value', 'value is null', 'Leave the sample out when there is no value.']
+    -- NaN sorts above infinity.
+    WHEN NOT (value > '-infinity' AND value < 'infinity') THEN ARRAY['value', 'value is not a finite number', 'Leave the sample out when there is no value.']
+    WHEN value < minimum THEN ARRAY['value', 'value is below the minimum ' || minimum::text, 'See iot.metric_types.']
+    WHEN value > maximum THEN ARRAY['value', 'value is above the maximum ' || maximum::text, 'See iot.metric_types.']
+END
+$$;
+COMMENT ON FUNCTION iot_kpi.value_fault(text, text, float8, float8, float8) IS
+    'What is wrong with the metric and value of a sample: {field, reason, remedy}, or NULL. A NULL kind: the metric is not registered';
+
+CREATE FUNCTION iot_kpi.status_fault(status text, reason text)
+RETURNS text[]
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+AS $$
+SELECT CASE
+    WHEN status IS NULL THEN ARRAY['status', 'status is null', 'Use online, degraded, offline, error, maintenance or unknown.']
+    WHEN status NOT IN ('online', 'degraded', 'offline', 'error', 'maintenance', 'unknown')
+        THEN ARRAY['status', 'unknown status', 'Use online, degraded, offline, error, maintenance or unknown.']
+    WHEN pg_catalog.length(reason) > 1000 THEN ARRAY['reason', 'reason is longer than 1000 characters', 'Shorten it.']
+END
+$$;
+COMMENT ON FUNCTION iot_kpi.status_fault(text, text) IS
+    'What is wrong with the status of a sample: {field, reason, remedy}, or NULL';
+
+CREATE FUNCTION iot_kpi.abbreviated(value text) RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+AS $$ SELECT CASE WHEN pg_catalog.length(value) > 100 THEN pg_catalog.left(value, 100) || '…' ELSE value END $$;
+COMMENT ON FUNCTION iot_kpi.abbreviated(text) IS 'A value as messages show it, at most 100 characters';
+
+CREATE FUNCTION iot_kpi.refuse_sample(relation text, "row" bigint, device_id text, "time" timestamptz, what text, fault text[])
+RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RAISE EXCEPTION '% of device % at % in %: %', what, quote_nullable(iot_kpi.abbreviated(device_id)), coalesce("time"::text, 'NULL'), relation, fault[2]
+        USING ERRCODE = CASE WHEN fault[2] LIKE 'unknown %' THEN 'foreign_key_violation'
+                             WHEN fault[1] = 'time' THEN 'datetime_field_overflow'
+                             ELSE 'check_violation' END,
+              DETAIL = format('It is row %s of the statement. No row of it was stored.', "row"),
+              HINT = fault[3] || ' Or use iot_kpi.ingest_metrics() or ingest_status(), which keep the good rows.';
+END
+$$;
+COMMENT ON FUNCTION iot_kpi.refuse_sample(text, bigint, text, timestamptz, text, text[]) IS 'Raises the error of the strict door for a bad row';
+
+-- Locks, marks and liveness --------------------------------------------------------------------------------------------------------
+
+CREATE FUNCTION iot_kpi.quiet() RETURNS boolean
+LANGUAGE sql STABLE
+AS $$ SELECT pg_catalog.current_setting('iot_store.quiet', true) = 'on' $$;
+COMMENT ON FUNCTION iot_kpi.quiet() IS
+    'Whether the triggers leave the running statement alone, because the function that runs it does their work itself';
+
+CREATE FUNCTION iot_kpi.lock_liveness(device_ids text[]) RETURNS void
+LANGUAGE sql
+AS $$
+-- DO UPDATE locks every row, also those that its WHERE leaves as they are.
+INSERT INTO iot.device_liveness AS l (device_id)
+SELECT d.device_id FROM iot.devices d
+WHERE device_ids IS NULL OR d.device_id = ANY (device_ids)
+ORDER BY d.device_id
+ON CONFLICT (device_id) DO UPDATE SET last_measured = l.last_measured WHERE false
+$$;
+COMMENT ON FUNCTION iot_kpi.lock_liveness(text[]) IS
+    'Locks the device_liveness rows of devices (NULL: all) in key order until the transaction ends, making those that are missing';
+
+CREATE FUNCTION iot_kpi.lock_for_calculation(device_ids text[], until timestamptz) RETURNS void
+LANGUAGE sql
+AS $$
+-- Their collectors too: a calculation also reads the collectors' beats.
+INSERT INTO iot.device_liveness AS l (device_id, calculated_at, calculated_until)
+SELECT d.device_id, pg_catalog.now(), until FROM iot.devices d
+WHERE device_ids IS NULL OR d.device_id = ANY (device_ids)
+   OR d.device_id IN (SELECT o.collector_id FROM iot.devices o WHERE o.device_id = ANY (device_ids))
+ORDER BY d.device_id
+ON CONFLICT (device_id) DO UPDATE
+    SET calculated_at = excluded.calculated_at, calculated_until = greatest(l.calculated_until, excluded.calculated_until)
+$$;
+COMMENT ON FUNCTION iot_kpi.lock_for_calculation(text[], timestamptz) IS
+    'First step of a calculation: locks devices (NULL: all) and their collectors against writers, and notes that periods up to an instant depend on them. Read the evidence in a later statement';
+
+CREATE FUNCTION iot_kpi.mark_stale(device_ids text[], firsts timestamptz[], lasts timestamptz[]) RETURNS void
+LANGUAGE sql
+AS $$
+-- A beat reaches past itself; what a collector sends decides what is known of its devices.
+WITH changed AS (
+    SELECT s.device_id, s.first,
+           s.last + greatest(coalesce(d.liveness, 3 * d.expected_interval), 1.5 * d.expected_interval) AS last
+    FROM unnest(device_ids, firsts, lasts) s (device_id, first, last) JOIN iot.devices d USING (device_id)
+), affected AS (
+    SELECT * FROM changed
+    UNION ALL
+    SELECT o.device_id, c.first, c.last FROM changed c JOIN iot.devices o ON o.collector_id = c.device_id
+)
+UPDATE iot.kpi_calculations k SET stale = true
+FROM affected a
+WHERE k.device_id = a.device_id AND NOT k.stale AND k.grain IN ('hour', 'day')
+  -- For the index: no period is longer than a day, and ranges sort by their start.
+  AND k.period > tstzrange(a.first - interval '24 hours', a.first - interval '24 hours', '[]') AND k.period < tstzrange(a.last, NULL)
+  AND upper(k.period) > a.first
+$$;
+COMMENT ON FUNCTION iot_kpi.mark_stale(text[], timestamptz[], timestamptz[]) IS
+    'Marks the calculations stale that samples of devices between two instants bear upon; -infinity and infinity are allowed. Lock the devices first';
+
+CREATE FUNCTION iot_kpi.recount_liveness(device_ids text[]) RETURNS void
+LANGUAGE sql
+AS $$
+UPDATE iot.device_liveness l
+SET last_measured = m.last_measured, last_received = m.last_received, last_beat = m.last_beat
+FROM iot.devices d, LATERAL (
+    SELECT max(s."time") AS last_measured, max(s.received_at) AS last_received,
+           max(s."time") FILTER (WHERE d.heartbeat_metric IS NULL OR s.metric = d.heartbeat_metric) AS last_beat
+    FROM iot.device_metrics s WHERE s.device_id = d.device_id) m
+WHERE l.device_id = d.device_id AND d.device_id = ANY (device_ids)
+$$;
+COMMENT ON FUNCTION iot_kpi.recount_liveness(text[]) IS
+    'Finds the latest metric samples of devices anew, by reading all of them. Lock the devices first';
+
+CREATE FUNCTION iot_kpi.register_devices(device_ids text[], firsts timestamptz[]) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    -- The caller locks and marks all its devices at once, in order; the trigger of iot.devices would do so out of order.
+    PERFORM set_config('iot_store.quiet', 'on', true);
+    INSERT INTO iot.devices AS d (device_id, name, registered_by, commissioned_at)
+    SELECT s.device_id, s.device_id, 'first_sample', s.first
+    FROM unnest(device_ids, firsts) s (device_id, first)
+    ORDER BY s.device_id COLLATE "C"
+    ON CONFLICT (device_id) DO UPDATE SET commissioned_at = excluded.commissioned_at
+        WHERE d.registered_by = 'first_sample' AND d.commissioned_at > excluded.commissioned_at;
+    PERFORM set_config('iot_store.quiet', '', true);
+END
+$$;
+COMMENT ON FUNCTION iot_kpi.register_devices(text[], timestamptz[]) IS
+    'Registers devices on first sight, commissioned at their earliest sample; an older sample of such a device moves that back';
+
+-- Triggers of device_metrics -------------------------------------------------------------------------------------------------------
+
+CREATE FUNCTION iot_kpi.metrics_changed() RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+-- A plan fit for one row must not serve a batch of thousands, nor the other way round.
+SET plan_cache_mode = force_custom_plan
+AS $$
+DECLARE
+    earliest constant timestamptz := iot_kpi.earliest_sample();
+    -- A COPY may run for hours, so not now().
+    latest constant timestamptz := clock_timestamp() + iot_kpi.setting('clock_skew')::interval;
+    register_device constant boolean := iot_kpi.setting('unknown_devices') = 'register';
+    unlisted_kind constant text := CASE iot_kpi.setting('unknown_metrics') WHEN 'register' THEN 'gauge' END;
+    changed record;
+    old record;
+    calculated timestamptz;
+    recount text[];
+BEGIN
+    IF TG_OP <> 'DELETE' THEN
+        SELECT array_agg(device_id) AS device_ids, array_agg(first) AS firsts, array_agg(last) AS lasts, array_agg(beat) AS beats,
+               array_agg(received) AS received, array_agg(heartbeat_metric) AS heartbeat_metrics,
+               -- An older first sample moves commissioned_at, and an increase of a counter may show in any later period.
+               array_agg(CASE WHEN has_counter OR is_first THEN 'infinity' ELSE last END) AS untils,
+               bool_or(bad) AS bad, bool_or(unlisted) AS unlisted,
+               array_agg(device_id) FILTER (WHERE is_first) AS new_ids, array_agg(first) FILTER (WHERE is_first) AS new_firsts
+        INTO changed
+        FROM (SELECT n.device_id, min(n."time") AS first, max(n."time") AS last, max(n.received_at) AS received,
+                     max(n."time") FILTER (WHERE d.heartbeat_metric IS NULL OR n.metric = d.heartbeat_metric) AS beat,
+                     max(d.heartbeat_metric) AS heartbeat_metric,
+                     bool_or(t.kind = 'counter') IS TRUE AS has_counter, bool_or(t.metric IS NULL) AS unlisted,
+                     bool_or(d.device_id IS NULL OR d.registered_by = 'first_sample' AND n."time" < d.commissioned_at) AS is_first,
+                     bool_or(iot_kpi.sample_fault(n.device_id, register_device OR d.device_id IS NOT NULL, n."time", earliest, latest) IS NOT NULL
+                             OR iot_kpi.value_fault(n.metric, coalesce(t.kind, unlisted_kind), t.minimum, t.maximum, n.value) IS NOT NULL) AS bad
+              FROM new_rows n LEFT JOIN iot.metric_types t ON t.metric = n.metric LEFT JOIN iot.devices d ON d.device_id = n.device_id
+              GROUP BY n.device_id ORDER BY n.device_id) a;
+        IF changed.bad THEN
+            PERFORM iot_kpi.refuse_sample('iot.device_metrics', position, device_id, "time", format('sample %s = %s', metric, value), fault)
+            FROM (SELECT n.*, coalesce(
+                      iot_kpi.sample_fault(n.device_id, register_device OR d.device_id IS NOT NULL, n."time", earliest, latest),
+                      iot_kpi.value_fault(n.metric, coalesce(t.kind, unlisted_kind), t.minimum, t.maximum, n.value)) AS fault
+                  FROM (SELECT *, row_number() OVER () AS position FROM new_rows) n
+                       LEFT JOIN iot.metric_types t ON t.metric = n.metric LEFT JOIN iot.devices d ON d.device_id = n.device_id) f
+            WHERE fault IS NOT NULL ORDER BY position LIMIT 1;
+        END IF;
+        IF changed.unlisted THEN
+            INSERT INTO iot.metric_types (metric) SELECT DISTINCT metric FROM new_rows ORDER BY metric ON CONFLICT DO NOTHING;
+        END IF;
+        IF changed.new_ids IS NOT NULL THEN
+            PERFORM iot_kpi.register_devices(changed.new_ids, changed.new_firsts);
+        END IF;
+    END IF;
+
+    IF TG_OP = 'INSERT' THEN
+        WITH locked AS (
+            INSERT INTO iot.device_liveness AS l (device_id, last_measured, last_received, last_beat)
+            SELECT * FROM unnest(changed.device_ids, changed.lasts, changed.received, changed.beats)
+            ON CONFLICT (device_id) DO UPDATE
+                SET last_measured = greatest(l.last_measured, excluded.last_measured),
+                    last_received = greatest(l.last_received, excluded.last_received),
+                    last_beat = greatest(l.last_beat, excluded.last_beat)
+            RETURNING calculated_until)
+        SELECT max(calculated_until) INTO calculated FROM locked;
+        -- heartbeat_metric may have changed between the look at iot.devices and the lock.
+        SELECT array_agg(device_id) INTO recount
+        FROM unnest(changed.device_ids, changed.heartbeat_metrics) s (device_id, heartbeat_metric) JOIN iot.devices d USING (device_id)
+        WHERE d.heartbeat_metric IS DISTINCT FROM s.heartbeat_metric;
+    ELSE
+        SELECT array_agg(device_id) AS device_ids, array_agg(first) AS firsts, array_agg(CASE WHEN has_counter THEN 'infinity' ELSE last END) AS untils,
+               array_agg(last) AS lasts, array_agg(received) AS received
+        INTO old
+        FROM (SELECT o.device_id, min(o."time") AS first, max(o."time") AS last, max(o.received_at) AS received,
+                     bool_or(t.kind = 'counter') IS TRUE AS has_counter
+              FROM old_rows o LEFT JOIN iot.metric_types t ON t.metric = o.metric
+              GROUP BY o.device_id) a;
+        IF old.device_ids IS NULL THEN
+            RETURN NULL;
+        END IF;
+        IF TG_OP = 'DELETE' THEN
+            changed := old;
+            PERFORM iot_kpi.lock_liveness(changed.device_ids);
+            -- Deleting what is older than the latest sample leaves the latest as it is.
+            SELECT array_agg(device_id) INTO recount
+            FROM unnest(old.device_ids, old.lasts, old.received) s (device_id, last, received) JOIN iot.device_liveness l USING (device_id)
+            WHERE s.last >= l.last_measured OR s.received >= l.last_received OR s.last >= l.last_beat;
+        ELSE
+            SELECT array_agg(device_id) AS device_ids, array_agg(first) AS firsts, array_agg(until) AS untils INTO changed
+            FROM (SELECT * FROM unnest(changed.device_ids, changed.firsts, changed.untils)
+                  UNION ALL SELECT * FROM unnest(old.device_ids, old.firsts, old.untils)) u (device_id, first, until);
+            PERFORM iot_kpi.lock_liveness(changed.device_ids);
+            recount := changed.device_ids;
+        END IF;
+        SELECT max(calculated_until) INTO calculated FROM iot.device_liveness WHERE device_id = ANY (changed.device_ids);
+    END IF;
+
+    IF recount IS NOT NULL THEN
+        PERFORM iot_kpi.recount_liveness(recount);
+    END IF;
+    IF EXISTS (SELECT FROM unnest(changed.firsts) first WHERE first < calculated) THEN
+        PERFORM iot_kpi.mark_stale(changed.device_ids, changed.firsts, changed.untils);
+    END IF;
+    RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION iot_kpi.metrics_changed() IS
+    'Statement trigger of iot.device_metrics: applies the ingest rules to new rows, keeps device_liveness, marks calculations stale';
+
+-- Triggers of device_status_history ------------------------------------------------------------------------------------------------
+
+CREATE FUNCTION iot_kpi.note_statuses(device_ids text[], firsts timestamptz[]) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    new record;
+    untils timestamptz[];
+BEGIN
+    SELECT array_agg(s.device_id) AS device_ids, array_agg(s.first) AS firsts INTO new
+    FROM unnest(device_ids, firsts) s (device_id, first) LEFT JOIN iot.devices d ON d.device_id = s.device_id
+    WHERE d.device_id IS NULL OR d.registered_by = 'first_sample' AND s.first < d.commissioned_at;
+    IF new.device_ids IS NOT NULL THEN
+        PERFORM iot_kpi.register_devices(new.device_ids, new.firsts);
+    END IF;
+    PERFORM iot_kpi.lock_liveness(device_ids);
+    UPDATE iot.device_liveness l SET last_status = s.status, last_status_at = s."time"
+    FROM unnest(device_ids) touched (device_id)
+         LEFT JOIN LATERAL (SELECT h.status, h."time" FROM iot.device_status_history h WHERE h.device_id = touched.device_id
+                            ORDER BY h."time" DESC LIMIT 1) s ON true
+    WHERE l.device_id = touched.device_id AND (l.last_status, l.last_status_at) IS DISTINCT FROM (s.status, s."time");
+    -- A status holds until the next one, however late that comes.
+    PERFORM iot_kpi.mark_stale(device_ids, firsts, array_fill(timestamptz 'infinity', ARRAY[cardinality(device_ids)]));
+END
+$$;
+COMMENT ON FUNCTION iot_kpi.note_statuses(text[], timestamptz[]) IS
+    'After status samples of devices changed, the earliest at an instant each: registers, locks, keeps device_liveness, marks calculations stale';
+
+CREATE FUNCTION iot_kpi.statuses_changed() RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+SET plan_cache_mode = force_custom_plan
+AS $$
+DECLARE
+    earliest constant timestamptz := iot_kpi.earliest_sample();
+    latest constant timestamptz := clock_timestamp() + iot_kpi.setting('clock_skew')::interval;
+    register_device constant boolean := iot_kpi.setting('unknown_devices') = 'register';
+    changed record;
+BEGIN
+    IF iot_kpi.quiet() THEN
+        RETURN NULL;
+    END IF;
+    IF TG_OP <> 'DELETE' THEN
+        PERFORM iot_kpi.refuse_sample('iot.device_status_history', position, device_id, "time", format('status %s', status), fault)
+        FROM (SELECT n.*, coalesce(
+                  iot_kpi.sample_fault(n.device_id, register_device OR d.device_id IS NOT NULL, n."time", earliest, latest),
+                  iot_kpi.status_fault(n.status, n.reason)) AS fault
+              FROM (SELECT *, row_number() OVER () AS position FROM new_rows) n LEFT JOIN iot.devices d ON d.device_id = n.device_id) f
+        WHERE fault IS NOT NULL ORDER BY position LIMIT 1;
+    END IF;
+    IF TG_OP = 'INSERT' THEN
+        SELECT array_agg(device_id) AS device_ids, array_agg(first) AS firsts INTO changed
+        FROM (SELECT device_id, min("time") AS first FROM new_rows GROUP BY device_id) a;
+    ELSIF TG_OP = 'DELETE' THEN
+        SELECT array_agg(device_id) AS device_ids, array_agg(first) AS firsts INTO changed
+        FROM (SELECT device_id, min("time") AS first FROM old_rows GROUP BY device_id) a;
+    ELSE
+        SELECT array_agg(device_id) AS device_ids, array_agg(first) AS firsts INTO changed
+        FROM (SELECT device_id, min("time") AS first
+              FROM (SELECT device_id, "time" FROM old_rows UNION ALL SELECT device_id, "time" FROM new_rows) u GROUP BY device_id) a;
+    END IF;
+    IF changed.device_ids IS NOT NULL THEN
+        PERFORM iot_kpi.note_statuses(changed.device_ids, changed.firsts);
+    END IF;
+    RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION iot_kpi.statuses_changed() IS
+    'Statement trigger of iot.device_status_history: applies the ingest rules to new rows, keeps device_liveness, marks calculations stale';
+
+-- Triggers of what calculations also depend on -------------------------------------------------------------------------------------
+
+CREATE FUNCTION iot_kpi.everything_changed() RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    PERFORM iot_kpi.lock_liveness(NULL);
+    IF TG_OP = 'TRUNCATE' AND TG_TABLE_NAME = 'device_metrics' THEN
+        UPDATE iot.device_liveness SET last_measured = NULL, last_received = NULL, last_beat = NULL;
+    ELSIF TG_OP = 'TRUNCATE' AND TG_TABLE_NAME = 'device_status_history' THEN
+        UPDATE iot.device_liveness SET last_status = NULL, last_status_at = NULL;
+    END IF;
+    UPDATE iot.kpi_calculations SET stale = true WHERE NOT stale;
+    RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION iot_kpi.everything_changed() IS
+    'Statement trigger for TRUNCATE and for changes of metric types: marks every calculation stale';
+
+CREATE FUNCTION iot_kpi.metric_types_updated() RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF EXISTS (SELECT metric, kind FROM old_rows EXCEPT SELECT metric, kind FROM new_rows) THEN
+        PERFORM iot_kpi.lock_liveness(NULL);
+        UPDATE iot.kpi_calculations SET stale = true WHERE NOT stale;
+    END IF;
+    RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION iot_kpi.metric_types_updated() IS 'Statement trigger of iot.metric_types: a changed kind makes every calculation stale';
+
+CREATE FUNCTION iot_kpi.check_duration(field text, value interval) RETURNS void
+LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF NOT isfinite(value) OR value <= '0'::interval OR value > interval '3660 days' THEN
+        RAISE EXCEPTION '% cannot be %', field, quote_literal(value)
+            USING ERRCODE = 'invalid_parameter_value', HINT = 'Give a duration above zero and of at most ten years, such as ''90 s''.';
+    ELSIF date_part('year', value) <> 0 OR date_part('month', value) <> 0 THEN
+        RAISE EXCEPTION '% cannot be %: a month is no exact duration', field, quote_literal(value)
+            USING ERRCODE = 'invalid_parameter_value', HINT = 'Give days, hours, minutes or seconds, such as ''30 days''.';
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION iot_kpi.check_duration(text, interval) IS 'Refuses a duration that is not positive and exact; NULL passes';
+
+CREATE FUNCTION iot_kpi.check_device() RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    NEW.name := coalesce(NEW.name, NEW.device_id);
+    IF NEW.device_id IS NULL OR length(NEW.device_id) NOT BETWEEN 1 AND 255 THEN
+        RAISE EXCEPTION 'device_id cannot be %', quote_nullable(iot_kpi.abbreviated(NEW.device_id))
+            USING ERRCODE = 'invalid_parameter_value', HINT = 'Use an id of 1 to 255 characters.';
+    END IF;
+    PERFORM iot_kpi.check_duration('expected_interval', NEW.expected_interval);
+    PERFORM iot_kpi.check_duration('liveness', NEW.liveness);
+    PERFORM iot_kpi.check_duration('status_ttl', NEW.status_ttl);
+    IF TG_OP = 'UPDATE' THEN
+        IF NEW.device_id <> OLD.device_id THEN
+            RAISE EXCEPTION 'device % cannot be renamed to %', quote_literal(OLD.device_id), quote_literal(NEW.device_id)
+                USING ERRCODE = 'invalid_parameter_value', HINT = 'Its samples carry the id. Change devices.name instead.';
+        END IF;
+        NEW.updated_at := now();
+        -- Once an operator has said when the device began, older samples no longer move it.
+        IF NEW.commissioned_at IS DISTINCT FROM OLD.commissioned_at AND NOT iot_kpi.quiet() THEN
+            NEW.registered_by := 'operator';
+        END IF;
+    END IF;
+    RETURN NEW;
+END
+$$;
+COMMENT ON FUNCTION iot_kpi.check_device() IS 'Row trigger of iot.devices: fills in the name, refuses durations that are not exact';
+
+CREATE FUNCTION iot_kpi.devices_updated() RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    changed record;
+BEGIN
+    IF iot_kpi.quiet() THEN
+        RETURN NULL;
+    END IF;
+    SELECT array_agg(n.device_id) AS device_ids,
+           array_agg(n.device_id) FILTER (WHERE o.heartbeat_metric IS DISTINCT FROM n.heartbeat_metric) AS other_beats
+    INTO changed
+    FROM old_rows o JOIN new_rows n USING (device_id)
+    WHERE (o.expected_interval, o.liveness, o.status_ttl, o.degraded_counts_up, o.response_target, o.heartbeat_metric, o.collector_id,
+           o.commissioned_at, o.decommissioned_at)
+       IS DISTINCT FROM
+          (n.expected_interval, n.liveness, n.status_ttl, n.degraded_counts_up, n.response_target, n.heartbeat_metric, n.collector_id,
+           n.commissioned_at, n.decommissioned_at);
+    IF changed.device_ids IS NULL THEN
+        RETURN NULL;
+    END IF;
+    PERFORM iot_kpi.lock_liveness(changed.device_ids);
+    IF changed.other_beats IS NOT NULL THEN
+        PERFORM iot_kpi.recount_liveness(changed.other_beats);
+    END IF;
+    PERFORM iot_kpi.mark_stale(changed.device_ids,
+                               array_fill(timestamptz '-infinity', ARRAY[cardinality(changed.device_ids)]),
+                               array_fill(timestamptz 'infinity', ARRAY[cardinality(changed.device_ids)]));
+    RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION iot_kpi.devices_updated() IS
+    'Statement trigger of iot.devices: a setting that KPIs depend on makes the device''s calculations stale, and those of devices it observes';
+
+CREATE FUNCTION iot_kpi.devices_deleted() RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    used text;
+BEGIN
+    SELECT o.device_id INTO used FROM old_rows o
+    WHERE EXISTS (SELECT FROM iot.device_metrics s WHERE s.device_id = o.device_id)
+       OR EXISTS (SELECT FROM iot.device_status_history s WHERE s.device_id = o.device_id)
+    ORDER BY o.device_id LIMIT 1;
+    IF used IS NOT NULL THEN
+        RAISE EXCEPTION 'device % still has samples', quote_literal(used)
+            USING ERRCODE = 'foreign_key_violation',
+                  HINT = 'Set decommissioned_at to retire it, or delete its rows of iot.device_metrics and iot.device_status_history first.';
+    END IF;
+    DELETE FROM iot.kpi_calculations k USING old_rows o WHERE k.device_id = o.device_id;
+    RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION iot_kpi.devices_deleted() IS
+    'Statement trigger of iot.devices: refuses to delete a device that has samples, otherwise deletes its calculations';
+
+CREATE FUNCTION iot_kpi.check_maintenance_window() RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF isempty(NEW.period) OR lower_inf(NEW.period) OR NOT isfinite(lower(NEW.period)) THEN
+        RAISE EXCEPTION 'a maintenance window cannot be %', quote_literal(NEW.period)
+            USING ERRCODE = 'invalid_parameter_value', HINT = 'Give it a start and a later end; without an end it lasts until further notice.';
+    END IF;
+    RETURN NEW;
+END
+$$;
+COMMENT ON FUNCTION iot_kpi.check_maintenance_window() IS 'Row trigger of iot.maintenance_windows: refuses empty windows and those without a start';
+
+CREATE FUNCTION iot_kpi.maintenance_windows_changed() RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    windows record;
+    changed record;
+BEGIN
+    IF TG_OP = 'INSERT' THEN
+        SELECT array_agg(device_id) AS ids, array_agg(period) AS periods INTO windows FROM new_rows;
+    ELSIF TG_OP = 'DELETE' THEN
+        SELECT array_agg(device_id) AS ids, array_agg(period) AS periods INTO windows FROM old_rows;
+    ELSE
+        SELECT array_agg(device_id) AS ids, array_agg(period) AS periods INTO windows
+        FROM (SELECT device_id, period FROM old_rows UNION ALL SELECT device_id, period FROM new_rows) u;
+    END IF;
+    SELECT array_agg(d.device_id) AS device_ids, array_agg(lower(w.period)) AS firsts,
+           array_agg(coalesce(upper(w.period), 'infinity')) AS lasts
+    INTO changed
+    FROM unnest(windows.ids, windows.periods) w (device_id, period)
+         JOIN iot.devices d ON w.device_id IS NULL OR d.device_id = w.device_id;
+    IF changed.device_ids IS NOT NULL THEN
+        PERFORM iot_kpi.lock_liveness(changed.device_ids);
+        PERFORM iot_kpi.mark_stale(changed.device_ids, changed.firsts, changed.lasts);
+    END IF;
+    RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION iot_kpi.maintenance_windows_changed() IS
+    'Statement trigger of iot.maintenance_windows: the calculations that a window touches become stale';
