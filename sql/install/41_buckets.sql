@@ -23,9 +23,6 @@ BEGIN
     ELSIF (months <> 0)::int + (days <> 0)::int + (clock <> interval '0')::int <> 1 THEN
         RAISE EXCEPTION 'bucket must be of months, of days or of hours and less, not of several: %', bucket
             USING ERRCODE = 'invalid_parameter_value', HINT = 'Give a bucket such as ''36 hours'' or ''1 day''.';
-    ELSIF NOT EXISTS (SELECT FROM pg_timezone_names WHERE name = time_zone) AND time_zone !~ '^[+-]\d' THEN
-        RAISE EXCEPTION 'time zone "%" is not known', time_zone
-            USING ERRCODE = 'invalid_parameter_value', HINT = 'Use a name of pg_timezone_names, such as ''Europe/Berlin''.';
     END IF;
     IF effective IS NULL THEN
         RETURN NULL;
