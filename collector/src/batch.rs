@@ -61,12 +61,19 @@ impl Batch {
 
     /// Whether it holds a sample of `metric` by `device`.
     pub fn has(&self, device: &str, metric: &str) -> bool {
-        self.samples.iter().any(|sample| &*sample.device == device && &*sample.metric == metric)
+        self.samples
+            .iter()
+            .any(|sample| &*sample.device == device && &*sample.metric == metric)
     }
 
     /// The earliest and the latest time in it.
     pub fn span(&self) -> Option<(Micros, Micros)> {
-        let times = || self.samples.iter().map(|s| s.time).chain(self.statuses.iter().map(|s| s.time));
+        let times = || {
+            self.samples
+                .iter()
+                .map(|s| s.time)
+                .chain(self.statuses.iter().map(|s| s.time))
+        };
         Some((times().min()?, times().max()?))
     }
 
@@ -75,8 +82,14 @@ impl Batch {
         if self.len() <= rows {
             return if self.is_empty() { Vec::new() } else { vec![self] };
         }
-        let samples = pieces(self.samples, rows).map(|samples| Batch { samples, ..Batch::default() });
-        let statuses = pieces(self.statuses, rows).map(|statuses| Batch { statuses, ..Batch::default() });
+        let samples = pieces(self.samples, rows).map(|samples| Batch {
+            samples,
+            ..Batch::default()
+        });
+        let statuses = pieces(self.statuses, rows).map(|statuses| Batch {
+            statuses,
+            ..Batch::default()
+        });
         samples.chain(statuses).collect()
     }
 }
@@ -92,14 +105,22 @@ mod tests {
 
     fn batch(samples: usize, statuses: usize) -> Batch {
         let name: Name = "x".into();
-        let sample = |i| Sample { device: name.clone(), metric: name.clone(), time: i as i64, value: 0.0 };
+        let sample = |i| Sample {
+            device: name.clone(),
+            metric: name.clone(),
+            time: i as i64,
+            value: 0.0,
+        };
         let status = |i| StatusSample {
             device: name.clone(),
             time: i as i64,
             status: name.clone(),
             reason: name.clone(),
         };
-        Batch { samples: (0..samples).map(sample).collect(), statuses: (0..statuses).map(status).collect() }
+        Batch {
+            samples: (0..samples).map(sample).collect(),
+            statuses: (0..statuses).map(status).collect(),
+        }
     }
 
     #[test]

@@ -62,6 +62,14 @@ pub enum Error {
         /// What the server says.
         source: Cause,
     },
+    /// A statement took too long.
+    #[error("{doing} took longer than {seconds} s; see in pg_stat_activity what it waits for")]
+    TimedOut {
+        /// What it was for.
+        doing: &'static str,
+        /// How long it was waited for.
+        seconds: u64,
+    },
     /// A port that cannot be listened on.
     #[error("cannot listen on {address}: {source}; name a free port with --metrics-listen")]
     Listen {
@@ -79,12 +87,12 @@ pub enum Error {
 }
 
 impl Error {
-    pub(crate) fn setting(
-        setting: impl Into<String>,
-        problem: impl Into<String>,
-        remedy: impl Into<String>,
-    ) -> Self {
-        Error::Setting { setting: setting.into(), problem: problem.into(), remedy: remedy.into() }
+    pub(crate) fn setting(setting: impl Into<String>, problem: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Error::Setting {
+            setting: setting.into(),
+            problem: problem.into(),
+            remedy: remedy.into(),
+        }
     }
 
     pub(crate) fn file(
@@ -93,17 +101,25 @@ impl Error {
         remedy: &'static str,
     ) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.into();
-        move |source| Error::File { action, path, source, remedy }
+        move |source| Error::File {
+            action,
+            path,
+            source,
+            remedy,
+        }
     }
 
     pub(crate) fn statement(doing: &'static str) -> impl FnOnce(tokio_postgres::Error) -> Self {
-        move |source| Error::Statement { doing, source: Cause(source) }
+        move |source| Error::Statement {
+            doing,
+            source: Cause(source),
+        }
     }
 
     /// Whether the same try may succeed later.
     pub fn is_passing(&self) -> bool {
         match self {
-            Error::Unreachable { .. } => true,
+            Error::Unreachable { .. } | Error::TimedOut { .. } => true,
             Error::Statement { source, .. } => source.is_passing(),
             _ => false,
         }
@@ -125,13 +141,16 @@ impl Cause {
     pub fn is_passing(&self) -> bool {
         match self.sqlstate() {
             None => true,
-            Some(code) => ["08", "40", "53", "55", "57", "58"].iter().any(|class| code.starts_with(class)),
+            Some(code) => ["08", "40", "53", "55", "57", "58"]
+                .iter()
+                .any(|class| code.starts_with(class)),
         }
     }
 
     /// The rows themselves are at fault: data (22) or a constraint (23).
     pub fn is_about_data(&self) -> bool {
-        self.sqlstate().is_some_and(|code| code.starts_with("22") || code.starts_with("23"))
+        self.sqlstate()
+            .is_some_and(|code| code.starts_with("22") || code.starts_with("23"))
     }
 }
 

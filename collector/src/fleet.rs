@@ -19,7 +19,13 @@ pub enum Kind {
 }
 
 /// Every kind, in the order in which a fleet is filled.
-pub const KINDS: [Kind; 5] = [Kind::Temperature, Kind::Humidity, Kind::Motion, Kind::AirQuality, Kind::Camera];
+pub const KINDS: [Kind; 5] = [
+    Kind::Temperature,
+    Kind::Humidity,
+    Kind::Motion,
+    Kind::AirQuality,
+    Kind::Camera,
+];
 
 impl Kind {
     /// `device_type` in the database.
@@ -85,7 +91,11 @@ impl Device {
         let title = kind.title();
         Device {
             id: format!("{}_{number:03}", kind.prefix()).into(),
-            name: if number == 1 { title.to_owned() } else { format!("{title} {number}") },
+            name: if number == 1 {
+                title.to_owned()
+            } else {
+                format!("{title} {number}")
+            },
             kind,
             location: format!("Building {letter} - {spot}"),
         }
@@ -104,8 +114,13 @@ pub struct Fleet {
 impl Fleet {
     /// A fleet of `count` devices: the five kinds in turn, numbered on.
     pub fn new(collector: &str, count: usize) -> Self {
-        let devices = (0..count).map(|i| Device::numbered(KINDS[i % KINDS.len()], i / KINDS.len() + 1)).collect();
-        Fleet { collector: collector.into(), devices }
+        let devices = (0..count)
+            .map(|i| Device::numbered(KINDS[i % KINDS.len()], i / KINDS.len() + 1))
+            .collect();
+        Fleet {
+            collector: collector.into(),
+            devices,
+        }
     }
 
     /// Whether a sample by this device and of this metric is the collector's own sign of life.
@@ -121,8 +136,11 @@ mod tests {
     #[test]
     fn the_five_devices_and_their_places() {
         let fleet = Fleet::new("collector-1", 5);
-        let seen: Vec<_> =
-            fleet.devices.iter().map(|d| (&*d.id, &*d.name, d.kind.device_type(), &*d.location)).collect();
+        let seen: Vec<_> = fleet
+            .devices
+            .iter()
+            .map(|d| (&*d.id, &*d.name, d.kind.device_type(), &*d.location))
+            .collect();
         assert_eq!(
             seen,
             [

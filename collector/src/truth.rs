@@ -78,12 +78,17 @@ impl Truth {
             beats: 0,
             outages: 0,
         };
-        Ok(Truth { file: file.transpose()?, devices: ids.map(blank).collect() })
+        Ok(Truth {
+            file: file.transpose()?,
+            devices: ids.map(blank).collect(),
+        })
     }
 
     /// Takes note of a device's next report; `device` is its place in the fleet.
     pub fn note(&mut self, device: usize, report: &Report) -> Result<(), Error> {
-        let Some(state) = self.devices.get_mut(device) else { return Ok(()) };
+        let Some(state) = self.devices.get_mut(device) else {
+            return Ok(());
+        };
         state.attempts += report.failures.len() as u64 + u64::from(report.beat.is_some());
         state.failed += report.failures.len() as u64;
         state.bytes += report.bytes;
@@ -91,7 +96,12 @@ impl Truth {
         let mut lines = Vec::new();
         if self.file.is_some() {
             let id = &state.id;
-            lines.extend(report.failures.iter().map(|&t| json!({"kind": "failed", "device_id": id, "time": text(t)})));
+            lines.extend(
+                report
+                    .failures
+                    .iter()
+                    .map(|&t| json!({"kind": "failed", "device_id": id, "time": text(t)})),
+            );
         }
         if let Some(beat) = report.beat {
             if let Some(since) = state.away_since.take() {
@@ -174,7 +184,14 @@ mod tests {
     fn totals_are_the_samples() {
         let grid = Grid::new(Duration::from_secs(60));
         let fleet = Fleet::new("c", 5);
-        let simulator = Simulator::new(Scenario { seed: 3, grid, trouble: 5.0 }, &fleet);
+        let simulator = Simulator::new(
+            Scenario {
+                seed: 3,
+                grid,
+                trouble: 5.0,
+            },
+            &fleet,
+        );
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("truth");
         let mut truth = Truth::new(Some(&path), fleet.devices.iter().map(|d| &*d.id)).unwrap();
@@ -184,16 +201,30 @@ mod tests {
                 let report = device.report(tick, false);
                 truth.note(place, &report).unwrap();
                 for sample in &report.content.samples {
-                    let sum = sums.entry((sample.device.to_string(), sample.metric.to_string())).or_insert((0u64, 0.0));
+                    let sum = sums
+                        .entry((sample.device.to_string(), sample.metric.to_string()))
+                        .or_insert((0u64, 0.0));
                     *sum = (sum.0 + 1, sum.1 + sample.value);
                 }
             }
         }
-        truth.end(Run { from: 0, to: 0, interval: grid.interval(), seed: 3 }).unwrap();
+        truth
+            .end(Run {
+                from: 0,
+                to: 0,
+                interval: grid.interval(),
+                seed: 3,
+            })
+            .unwrap();
 
         let text = std::fs::read_to_string(path).unwrap();
         let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-        let count = |kind: &str, id: &str| lines.iter().filter(|l| l["kind"] == kind && l["device_id"] == id).count();
+        let count = |kind: &str, id: &str| {
+            lines
+                .iter()
+                .filter(|l| l["kind"] == kind && l["device_id"] == id)
+                .count()
+        };
         let end = lines.last().unwrap();
         assert_eq!(end["kind"], "end");
         for totals in end["devices"].as_array().unwrap() {

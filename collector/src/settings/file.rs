@@ -15,7 +15,11 @@ impl SettingsFile {
         let remedy = "name a readable file with --config";
         let text = std::fs::read_to_string(path).map_err(Error::file("read", path, remedy))?;
         Self::parse(&text).map_err(|(line, problem)| {
-            Error::setting(format!("{}:{line}", path.display()), problem, "write NAME=value, one a line")
+            Error::setting(
+                format!("{}:{line}", path.display()),
+                problem,
+                "write NAME=value, one a line",
+            )
         })
     }
 
@@ -47,14 +51,22 @@ impl SettingsFile {
         let command = known.into_iter().fold(command, |command, (id, value)| {
             command.mut_arg(id, |arg| arg.default_value(value))
         });
-        let children: Vec<String> = command.get_subcommands().map(|child| child.get_name().to_owned()).collect();
-        children.into_iter().fold(command, |command, child| command.mut_subcommand(child, |child| self.apply(child)))
+        let children: Vec<String> = command
+            .get_subcommands()
+            .map(|child| child.get_name().to_owned())
+            .collect();
+        children.into_iter().fold(command, |command, child| {
+            command.mut_subcommand(child, |child| self.apply(child))
+        })
     }
 
     /// Names that look like ours but are not: a misspelt setting must not pass in silence.
     pub(super) fn strangers(&self, command: &Command) -> Vec<String> {
         let all = std::iter::once(command).chain(command.get_subcommands());
-        let known: Vec<&str> = all.flat_map(Command::get_arguments).filter_map(|a| a.get_env()?.to_str()).collect();
+        let known: Vec<&str> = all
+            .flat_map(Command::get_arguments)
+            .filter_map(|a| a.get_env()?.to_str())
+            .collect();
         let ours = |name: &&String| name.starts_with("IOT_KPI_") && !known.contains(&name.as_str());
         let mut strangers: Vec<String> = self.0.keys().filter(ours).cloned().collect();
         strangers.sort();
@@ -63,7 +75,10 @@ impl SettingsFile {
 }
 
 fn unquoted(value: &str) -> &str {
-    ['"', '\''].iter().find_map(|&quote| value.strip_prefix(quote)?.strip_suffix(quote)).unwrap_or(value)
+    ['"', '\'']
+        .iter()
+        .find_map(|&quote| value.strip_prefix(quote)?.strip_suffix(quote))
+        .unwrap_or(value)
 }
 
 #[cfg(test)]
@@ -73,12 +88,10 @@ mod tests {
     #[test]
     fn lines_comments_and_quotes() {
         let file = SettingsFile::parse("# a\n\nA=1\nexport B = \"two words\"\nC='x=y'\nD=\n").unwrap();
-        assert_eq!([file.get("A"), file.get("B"), file.get("C"), file.get("D")].map(Option::unwrap), [
-            "1",
-            "two words",
-            "x=y",
-            ""
-        ]);
+        assert_eq!(
+            [file.get("A"), file.get("B"), file.get("C"), file.get("D")].map(Option::unwrap),
+            ["1", "two words", "x=y", ""]
+        );
         assert_eq!(SettingsFile::parse("A=1\nB\n"), Err((2, "has no \"=\"".to_owned())));
     }
 }

@@ -52,7 +52,13 @@ pub struct Common {
     pub config: Option<PathBuf>,
     /// The database: postgresql://user@host/name. Else DATABASE_URL, else PGHOST, PGPORT, PGUSER, PGDATABASE; what a
     /// URL leaves out is taken from the PG* variables, the password (better there than in a flag) from PGPASSWORD
-    #[arg(long, global = true, env = "IOT_KPI_DATABASE_URL", hide_env_values = true, value_name = "URL")]
+    #[arg(
+        long,
+        global = true,
+        env = "IOT_KPI_DATABASE_URL",
+        hide_env_values = true,
+        value_name = "URL"
+    )]
     pub database_url: Option<String>,
     /// Create the extension and its store when they are missing
     #[arg(long, global = true, env = "IOT_KPI_CREATE_STORE")]
@@ -61,7 +67,13 @@ pub struct Common {
     #[arg(long, global = true, env = "IOT_KPI_WAIT", value_parser = values::duration, default_value = "10s")]
     pub wait: Duration,
     /// The collector's own device id
-    #[arg(long, global = true, env = "IOT_KPI_COLLECTOR_ID", default_value = "collector-1", value_name = "ID")]
+    #[arg(
+        long,
+        global = true,
+        env = "IOT_KPI_COLLECTOR_ID",
+        default_value = "collector-1",
+        value_name = "ID"
+    )]
     pub collector_id: String,
     /// How many devices: the five kinds in turn, numbered on
     #[arg(long, global = true, env = "IOT_KPI_DEVICES", default_value_t = 5, value_name = "N",
@@ -71,7 +83,13 @@ pub struct Common {
     #[arg(long, global = true, env = "COLLECTION_INTERVAL", value_parser = values::interval, default_value = "60s")]
     pub interval: Duration,
     /// Same seed, same data
-    #[arg(long, global = true, env = "IOT_KPI_SEED", default_value_t = 42, value_name = "NUMBER")]
+    #[arg(
+        long,
+        global = true,
+        env = "IOT_KPI_SEED",
+        default_value_t = 42,
+        value_name = "NUMBER"
+    )]
     pub seed: u64,
     /// How eventful the devices' lives are: 10 crowds ten times as many failures into the same time
     #[arg(long, global = true, env = "IOT_KPI_TROUBLE", value_parser = values::factor, default_value = "1",
@@ -89,7 +107,13 @@ pub struct Common {
           default_value = "30s")]
     pub retry_max: Duration,
     /// What to log on stderr: error, warn, info, debug, trace, or by module
-    #[arg(long, global = true, env = "IOT_KPI_LOG", default_value = "info", value_name = "FILTER")]
+    #[arg(
+        long,
+        global = true,
+        env = "IOT_KPI_LOG",
+        default_value = "info",
+        value_name = "FILTER"
+    )]
     pub log: String,
 }
 
@@ -182,7 +206,11 @@ impl Settings {
     fn check(&self) -> Result<(), Error> {
         let id = &self.common.collector_id;
         if id.is_empty() || id.chars().count() > 255 {
-            return Err(Error::setting("--collector-id", format!("{id:?} is no device id"), "use 1 to 255 characters"));
+            return Err(Error::setting(
+                "--collector-id",
+                format!("{id:?} is no device id"),
+                "use 1 to 255 characters",
+            ));
         }
         Ok(())
     }
@@ -196,7 +224,11 @@ impl Common {
 
     /// What shapes the simulation.
     pub fn scenario(&self) -> Scenario {
-        Scenario { seed: self.seed, grid: Grid::new(self.interval), trouble: self.trouble }
+        Scenario {
+            seed: self.seed,
+            grid: Grid::new(self.interval),
+            trouble: self.trouble,
+        }
     }
 }
 

@@ -16,7 +16,10 @@ fn a_flag_goes_before_the_file_and_the_file_before_the_default() {
     assert_eq!((none.devices, none.interval), (5, Duration::from_secs(60)));
     let file = "IOT_KPI_DEVICES=7\nCOLLECTION_INTERVAL=5s\nIOT_KPI_CREATE_STORE=true\n";
     let from_file = settings(file, &["simulate"]).unwrap().common;
-    assert_eq!((from_file.devices, from_file.interval, from_file.create_store), (7, Duration::from_secs(5), true));
+    assert_eq!(
+        (from_file.devices, from_file.interval, from_file.create_store),
+        (7, Duration::from_secs(5), true)
+    );
     let flagged = settings(file, &["simulate", "--devices", "9"]).unwrap().common;
     assert_eq!((flagged.devices, flagged.interval), (9, Duration::from_secs(5)));
 }
@@ -24,7 +27,13 @@ fn a_flag_goes_before_the_file_and_the_file_before_the_default() {
 #[test]
 fn a_commands_own_settings_come_from_the_file_too() {
     let settings = settings("IOT_KPI_SPOOL_MAX=2M\n", &["simulate"]).unwrap();
-    assert!(matches!(settings.command, Command::Simulate(Simulate { spool_max: 2_097_152, .. })));
+    assert!(matches!(
+        settings.command,
+        Command::Simulate(Simulate {
+            spool_max: 2_097_152,
+            ..
+        })
+    ));
 }
 
 #[test]
@@ -56,9 +65,17 @@ fn the_command_line_is_sound() {
 fn the_example_knows_every_setting() {
     let example = include_str!("../../env.example");
     let command = Settings::command();
-    for arg in std::iter::once(&command).chain(command.get_subcommands()).flat_map(|c| c.get_arguments()) {
-        let Some(name) = arg.get_env().and_then(|name| name.to_str()) else { continue };
-        assert!(name == "IOT_KPI_CONFIG" || example.contains(&format!("{name}=")), "{name} is not in env.example");
+    for arg in std::iter::once(&command)
+        .chain(command.get_subcommands())
+        .flat_map(|c| c.get_arguments())
+    {
+        let Some(name) = arg.get_env().and_then(|name| name.to_str()) else {
+            continue;
+        };
+        assert!(
+            name == "IOT_KPI_CONFIG" || example.contains(&format!("{name}=")),
+            "{name} is not in env.example"
+        );
     }
     settings(example, &["simulate"]).unwrap();
 }

@@ -69,9 +69,13 @@ pub(super) fn factor(text: &str) -> Result<f64, String> {
 
 fn number_and_unit(text: &str) -> Result<(f64, &str), String> {
     let text = text.trim();
-    let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    let end = text
+        .find(|c: char| !c.is_ascii_digit() && c != '.')
+        .unwrap_or(text.len());
     let (number, unit) = text.split_at(end);
-    let number = number.parse::<f64>().map_err(|_| format!("{text:?} does not begin with a number, as 60s does"))?;
+    let number = number
+        .parse::<f64>()
+        .map_err(|_| format!("{text:?} does not begin with a number, as 60s does"))?;
     Ok((number, unit.trim()))
 }
 
@@ -81,7 +85,13 @@ mod tests {
 
     #[test]
     fn durations() {
-        for (text, millis) in [("60", 60_000), ("60s", 60_000), ("250ms", 250), ("1.5m", 90_000), ("24h", 86_400_000)] {
+        for (text, millis) in [
+            ("60", 60_000),
+            ("60s", 60_000),
+            ("250ms", 250),
+            ("1.5m", 90_000),
+            ("24h", 86_400_000),
+        ] {
             assert_eq!(duration(text), Ok(Duration::from_millis(millis)), "{text}");
         }
         for text in ["", "s", "-1", "5 fortnights", "1e400", "nan"] {

@@ -5,7 +5,10 @@ use super::time_of_day::{Moment, occupancy};
 
 /// Breathed air that is still in the room.
 fn used_air(moment: Moment) -> f64 {
-    [0.0, 0.5, 1.0, 1.5].iter().map(|&hours| occupancy(moment.earlier(hours)) * 0.25).sum()
+    [0.0, 0.5, 1.0, 1.5]
+        .iter()
+        .map(|&hours| occupancy(moment.earlier(hours)) * 0.25)
+        .sum()
 }
 
 /// Parts per million.

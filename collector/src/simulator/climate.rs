@@ -38,11 +38,18 @@ mod tests {
         let at = |hour: i64| Moment::from_micros(hour * 3_600_000_000);
         let mut dice = Dice::new(1, 1, Purpose::Measurement, 0);
         let pairs: Vec<(f64, f64)> = (0..24 * 28)
-            .map(|hour| (temperature(1, 1, at(hour), &mut dice), humidity(1, 2, at(hour), &mut dice)))
+            .map(|hour| {
+                (
+                    temperature(1, 1, at(hour), &mut dice),
+                    humidity(1, 2, at(hour), &mut dice),
+                )
+            })
             .collect();
         let count = pairs.len() as f64;
-        let (mean_t, mean_h) =
-            (pairs.iter().map(|p| p.0).sum::<f64>() / count, pairs.iter().map(|p| p.1).sum::<f64>() / count);
+        let (mean_t, mean_h) = (
+            pairs.iter().map(|p| p.0).sum::<f64>() / count,
+            pairs.iter().map(|p| p.1).sum::<f64>() / count,
+        );
         let sum = |f: &dyn Fn(f64, f64) -> f64| pairs.iter().map(|p| f(p.0 - mean_t, p.1 - mean_h)).sum::<f64>();
         let correlation = sum(&|t, h| t * h) / (sum(&|t, _| t * t) * sum(&|_, h| h * h)).sqrt();
         assert!(correlation < -0.6, "correlation {correlation}");

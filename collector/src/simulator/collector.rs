@@ -16,7 +16,11 @@ pub struct CollectorSim {
 
 impl CollectorSim {
     pub(super) fn new(scenario: Scenario, id: Name) -> Self {
-        CollectorSim { id, heartbeat: HEARTBEAT.into(), grid: scenario.grid }
+        CollectorSim {
+            id,
+            heartbeat: HEARTBEAT.into(),
+            grid: scenario.grid,
+        }
     }
 
     /// The collector's name.
@@ -27,8 +31,18 @@ impl CollectorSim {
     /// Its beat of a tick: there is one for every round that was made.
     pub fn report(&self, tick: i64, opening: bool) -> Report {
         let time = self.grid.within(tick, ROUND_END);
-        let sample = Sample { device: self.id.clone(), metric: self.heartbeat.clone(), time, value: 1.0 };
-        let status = StatusSample { device: self.id.clone(), time, status: "online".into(), reason: "collects".into() };
+        let sample = Sample {
+            device: self.id.clone(),
+            metric: self.heartbeat.clone(),
+            time,
+            value: 1.0,
+        };
+        let status = StatusSample {
+            device: self.id.clone(),
+            time,
+            status: "online".into(),
+            reason: "collects".into(),
+        };
         let says = opening || tick.rem_euclid(STATUS_REPEAT) == 0;
         Report {
             time,
@@ -36,7 +50,10 @@ impl CollectorSim {
             failures: Vec::new(),
             bytes: 0,
             away_since: None,
-            content: Batch { samples: vec![sample], statuses: says.then_some(status).into_iter().collect() },
+            content: Batch {
+                samples: vec![sample],
+                statuses: says.then_some(status).into_iter().collect(),
+            },
             late: 0,
             again: None,
         }

@@ -102,7 +102,10 @@ impl DeviceSim {
         };
         if opening || tick.rem_euclid(STATUS_REPEAT) == 0 || says(condition) != says(self.character.condition(tick - 1))
         {
-            report.content.statuses.push(self.status(condition, report.beat.unwrap_or(report.time)));
+            report
+                .content
+                .statuses
+                .push(self.status(condition, report.beat.unwrap_or(report.time)));
         }
         report
     }
@@ -150,7 +153,10 @@ impl DeviceSim {
             failures,
             bytes,
             away_since: None,
-            content: Batch { samples, statuses: Vec::new() },
+            content: Batch {
+                samples,
+                statuses: Vec::new(),
+            },
             late,
             again,
         }
@@ -165,12 +171,20 @@ impl DeviceSim {
             Kind::Temperature => [climate::temperature(self.seed, self.key, moment, &mut dice), f64::NAN],
             Kind::Humidity => [climate::humidity(self.seed, self.key, moment, &mut dice), f64::NAN],
             Kind::Motion => [motion::movements(moment, minutes, &mut dice), f64::NAN],
-            Kind::AirQuality => {
-                [air::index(self.seed, self.key, moment, &mut dice), air::co2(moment, &mut dice)]
-            }
-            Kind::Camera => [camera::vehicles(moment, minutes, &mut dice), camera::frame_rate(strain, &mut dice)],
+            Kind::AirQuality => [
+                air::index(self.seed, self.key, moment, &mut dice),
+                air::co2(moment, &mut dice),
+            ],
+            Kind::Camera => [
+                camera::vehicles(moment, minutes, &mut dice),
+                camera::frame_rate(strain, &mut dice),
+            ],
         };
-        let load = if self.kind == Kind::Camera { traffic(moment) } else { occupancy(moment) };
+        let load = if self.kind == Kind::Camera {
+            traffic(moment)
+        } else {
+            occupancy(moment)
+        };
         let response = response::time(self.kind, load, strain, &mut self.dice(Purpose::Response, tick));
         let bytes = self.bytes(tick, values, minutes);
         samples.push(self.sample(&self.names.heartbeat, time, 1.0));
@@ -207,8 +221,14 @@ impl DeviceSim {
     /// How late a report arrives, and when it arrives again, in ticks.
     fn delivery(&self, tick: i64) -> (u32, Option<u32>) {
         let mut dice = self.dice(Purpose::Delivery, tick);
-        let late = if dice.chance(self.character.late) { dice.whole(1, 10) as u32 } else { 0 };
-        let again = dice.chance(self.character.late / 2.0).then(|| late + dice.whole(0, 3) as u32);
+        let late = if dice.chance(self.character.late) {
+            dice.whole(1, 10) as u32
+        } else {
+            0
+        };
+        let again = dice
+            .chance(self.character.late / 2.0)
+            .then(|| late + dice.whole(0, 3) as u32);
         (late, again)
     }
 
@@ -221,11 +241,21 @@ impl DeviceSim {
 
     fn status(&self, condition: Condition, time: Micros) -> StatusSample {
         let (status, reason) = says(condition);
-        StatusSample { device: self.id.clone(), time, status: status.into(), reason: reason.into() }
+        StatusSample {
+            device: self.id.clone(),
+            time,
+            status: status.into(),
+            reason: reason.into(),
+        }
     }
 
     fn sample(&self, metric: &Name, time: Micros, value: f64) -> Sample {
-        Sample { device: self.id.clone(), metric: metric.clone(), time, value }
+        Sample {
+            device: self.id.clone(),
+            metric: metric.clone(),
+            time,
+            value,
+        }
     }
 
     fn at(&self, tick: i64, fraction: f64) -> Micros {
@@ -242,9 +272,17 @@ fn says(condition: Condition) -> (&'static str, &'static str) {
     match condition {
         Condition::Away { fault: false, .. } => ("offline", "no contact"),
         Condition::Away { fault: true, .. } => ("error", "device fault"),
-        Condition::Working { trouble: Trouble::Degraded, .. } => ("degraded", "slow and failing answers"),
-        Condition::Working { trouble: Trouble::Burst, .. } => ("degraded", "burst of errors"),
-        Condition::Working { trouble: Trouble::None, .. } => ("online", "answers"),
+        Condition::Working {
+            trouble: Trouble::Degraded,
+            ..
+        } => ("degraded", "slow and failing answers"),
+        Condition::Working {
+            trouble: Trouble::Burst,
+            ..
+        } => ("degraded", "burst of errors"),
+        Condition::Working {
+            trouble: Trouble::None, ..
+        } => ("online", "answers"),
     }
 }
 

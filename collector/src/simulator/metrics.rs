@@ -34,20 +34,69 @@ const fn row(
     maximum: Option<f64>,
     description: &'static str,
 ) -> MetricType {
-    MetricType { metric, unit, kind, minimum, maximum, description }
+    MetricType {
+        metric,
+        unit,
+        kind,
+        minimum,
+        maximum,
+        description,
+    }
 }
 
 /// Everything a simulated device may send.
 pub const METRIC_TYPES: &[MetricType] = &[
     row(HEARTBEAT, "1", "gauge", None, None, "A sign of life"),
-    row(RESPONSE_TIME, "ms", "gauge", Some(0.0), None, "Time until the device answered"),
-    row(ERROR, "1", "gauge", Some(0.0), Some(1.0), "One communication attempt: 0 succeeded, 1 failed"),
-    row(BYTES, "By", "delta", Some(0.0), None, "Bytes transferred since the report before"),
+    row(
+        RESPONSE_TIME,
+        "ms",
+        "gauge",
+        Some(0.0),
+        None,
+        "Time until the device answered",
+    ),
+    row(
+        ERROR,
+        "1",
+        "gauge",
+        Some(0.0),
+        Some(1.0),
+        "One communication attempt: 0 succeeded, 1 failed",
+    ),
+    row(
+        BYTES,
+        "By",
+        "delta",
+        Some(0.0),
+        None,
+        "Bytes transferred since the report before",
+    ),
     row("temperature", "Cel", "gauge", Some(-273.15), None, "Air temperature"),
     row("humidity", "%", "gauge", Some(0.0), Some(100.0), "Relative humidity"),
-    row("motion", "1", "delta", Some(0.0), None, "Movements seen since the report before"),
-    row("air_quality", "1", "gauge", Some(0.0), Some(500.0), "Air quality index, lower is better"),
+    row(
+        "motion",
+        "1",
+        "delta",
+        Some(0.0),
+        None,
+        "Movements seen since the report before",
+    ),
+    row(
+        "air_quality",
+        "1",
+        "gauge",
+        Some(0.0),
+        Some(500.0),
+        "Air quality index, lower is better",
+    ),
     row("co2", "ppm", "gauge", Some(0.0), None, "Carbon dioxide"),
-    row("vehicles", "1", "delta", Some(0.0), None, "Vehicles seen since the report before"),
+    row(
+        "vehicles",
+        "1",
+        "delta",
+        Some(0.0),
+        None,
+        "Vehicles seen since the report before",
+    ),
     row("frame_rate", "fps", "gauge", Some(0.0), None, "Video frames a second"),
 ];

@@ -55,7 +55,11 @@ impl Simulator {
     /// Nothing happens until a tick is asked for.
     pub fn new(scenario: Scenario, fleet: &Fleet) -> Self {
         Simulator {
-            devices: fleet.devices.iter().map(|device| DeviceSim::new(scenario, device)).collect(),
+            devices: fleet
+                .devices
+                .iter()
+                .map(|device| DeviceSim::new(scenario, device))
+                .collect(),
             collector: CollectorSim::new(scenario, fleet.collector.clone()),
         }
     }

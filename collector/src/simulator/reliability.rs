@@ -40,7 +40,11 @@ pub(crate) struct Character {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Condition {
     /// It reports. `strain` in [0, 1] grows towards a failure, `failure` is the chance that an attempt fails.
-    Working { strain: f64, failure: f64, trouble: Trouble },
+    Working {
+        strain: f64,
+        failure: f64,
+        trouble: Trouble,
+    },
     /// It reports nothing; the outage's first missed tick, and whether the device itself is at fault.
     Away { first: i64, fault: bool },
 }
@@ -69,7 +73,18 @@ impl Character {
         let spell = (SPELL / trouble).max(40.0) as i64;
         let burst_spell = (BURST_SPELL / trouble).max(20.0) as i64;
         let offset = dice.whole(0, spell - 1);
-        Character { seed, key, episode, flapping, burst, failure, late, spell, burst_spell, offset }
+        Character {
+            seed,
+            key,
+            episode,
+            flapping,
+            burst,
+            failure,
+            late,
+            spell,
+            burst_spell,
+            offset,
+        }
     }
 
     pub(crate) fn condition(&self, tick: i64) -> Condition {
@@ -91,10 +106,18 @@ impl Character {
             let start = dice.whole(0, self.burst_spell - length);
             if (start..start + length).contains(&at) {
                 let failure = dice.between(0.35, 0.7);
-                return Condition::Working { strain: 0.3, failure, trouble: Trouble::Burst };
+                return Condition::Working {
+                    strain: 0.3,
+                    failure,
+                    trouble: Trouble::Burst,
+                };
             }
         }
-        Condition::Working { strain: 0.0, failure: self.failure, trouble: Trouble::None }
+        Condition::Working {
+            strain: 0.0,
+            failure: self.failure,
+            trouble: Trouble::None,
+        }
     }
 
     /// The condition inside an episode; none outside.
@@ -115,7 +138,11 @@ impl Character {
             let strain = (at - (first - lead) + 1) as f64 / lead as f64;
             return Some(degraded(strain));
         }
-        let outages = if dice.chance(self.flapping) { dice.whole(3, 7) } else { 1 };
+        let outages = if dice.chance(self.flapping) {
+            dice.whole(3, 7)
+        } else {
+            1
+        };
         let end = first + longest;
         for turn in 0..outages {
             let length = if outages > 1 {
@@ -131,7 +158,10 @@ impl Character {
                 return Some(degraded(0.8));
             }
             if at < first + length {
-                return Some(Condition::Away { first: tick - (at - first), fault });
+                return Some(Condition::Away {
+                    first: tick - (at - first),
+                    fault,
+                });
             }
             first += length + pause;
         }
@@ -140,7 +170,11 @@ impl Character {
 }
 
 fn degraded(strain: f64) -> Condition {
-    Condition::Working { strain, failure: 0.1 + 0.35 * strain, trouble: Trouble::Degraded }
+    Condition::Working {
+        strain,
+        failure: 0.1 + 0.35 * strain,
+        trouble: Trouble::Degraded,
+    }
 }
 
 /// The spell that holds a tick, and the tick's place in it.
@@ -162,7 +196,10 @@ mod tests {
             for tick in 1_000_000..1_020_000 {
                 match character.condition(tick) {
                     Condition::Away { first, .. } => {
-                        assert!(first == tick - length || first < 1_000_000, "an outage knows its first tick");
+                        assert!(
+                            first == tick - length || first < 1_000_000,
+                            "an outage knows its first tick"
+                        );
                         length += 1;
                     }
                     Condition::Working { strain, failure, .. } => {
@@ -202,6 +239,15 @@ mod tests {
         let character = Character::new(1, 4, Kind::Camera, 1.0);
         let away = (0..50_000).find(|&tick| character.is_away(tick + 1) && !character.is_away(tick));
         let before = away.map(|tick| character.condition(tick));
-        assert!(matches!(before, Some(Condition::Working { trouble: Trouble::Degraded, .. })), "{before:?}");
+        assert!(
+            matches!(
+                before,
+                Some(Condition::Working {
+                    trouble: Trouble::Degraded,
+                    ..
+                })
+            ),
+            "{before:?}"
+        );
     }
 }

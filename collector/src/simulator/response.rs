@@ -33,7 +33,9 @@ mod tests {
 
     fn percentile(load: f64, strain: f64, q: f64) -> f64 {
         let mut dice = Dice::new(5, 5, Purpose::Response, 0);
-        let mut times: Vec<f64> = (0..10_000).map(|_| time(Kind::AirQuality, load, strain, &mut dice)).collect();
+        let mut times: Vec<f64> = (0..10_000)
+            .map(|_| time(Kind::AirQuality, load, strain, &mut dice))
+            .collect();
         times.sort_by(f64::total_cmp);
         times[(q * 9_999.0) as usize]
     }

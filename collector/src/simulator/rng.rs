@@ -91,8 +91,9 @@ pub(crate) fn curve(seed: u64, device: u64, purpose: Purpose, x: f64) -> f64 {
 
 /// A number that stands for a name (FNV-1a), so that a device's data do not depend on its place in the fleet.
 pub(crate) fn key(name: &str) -> u64 {
-    name.bytes()
-        .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+    name.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    })
 }
 
 fn mix(mut z: u64) -> u64 {

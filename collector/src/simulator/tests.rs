@@ -5,7 +5,11 @@ use proptest::prelude::*;
 use std::time::Duration;
 
 fn scenario(seed: u64, seconds: u64) -> Scenario {
-    Scenario { seed, grid: Grid::new(Duration::from_secs(seconds)), trouble: 3.0 }
+    Scenario {
+        seed,
+        grid: Grid::new(Duration::from_secs(seconds)),
+        trouble: 3.0,
+    }
 }
 
 fn simulator(seed: u64, devices: usize) -> Simulator {
@@ -38,7 +42,10 @@ proptest! {
 
 #[test]
 fn another_seed_is_another_life() {
-    assert_ne!(simulator(1, 1).devices[0].report(START, false), simulator(2, 1).devices[0].report(START, false));
+    assert_ne!(
+        simulator(1, 1).devices[0].report(START, false),
+        simulator(2, 1).devices[0].report(START, false)
+    );
 }
 
 /// The relation that lets the truth be found again: see the module's text.
@@ -54,7 +61,12 @@ fn a_gap_is_longer_than_liveness_exactly_in_an_outage() {
             since = since.or(report.away_since);
             let Some(beat) = report.beat else { continue };
             if let Some(last) = last {
-                assert_eq!(beat - last > liveness, since.is_some(), "{} at tick {tick}", device.id());
+                assert_eq!(
+                    beat - last > liveness,
+                    since.is_some(),
+                    "{} at tick {tick}",
+                    device.id()
+                );
                 if let Some(since) = since.filter(|_| beat - last > liveness) {
                     let seen = last + liveness;
                     assert!(last < since && since <= seen && seen - since < liveness);
@@ -70,25 +82,38 @@ fn identities_are_unique_and_values_finite() {
     let simulator = simulator(3, 10);
     let mut all = Batch::default();
     for tick in START..START + 2_000 {
-        simulator.devices.iter().for_each(|device| all.append(device.report(tick, false).content));
+        simulator
+            .devices
+            .iter()
+            .for_each(|device| all.append(device.report(tick, false).content));
     }
     let mut seen = std::collections::HashSet::new();
     for sample in &all.samples {
         assert!(sample.value.is_finite(), "{sample:?}");
-        assert!(seen.insert((&sample.device, &sample.metric, sample.time)), "twice: {sample:?}");
+        assert!(
+            seen.insert((&sample.device, &sample.metric, sample.time)),
+            "twice: {sample:?}"
+        );
     }
     let statuses: std::collections::HashSet<_> = all.statuses.iter().map(|s| &*s.status).collect();
-    assert!(["online", "degraded", "offline"].iter().all(|s| statuses.contains(s)), "{statuses:?}");
+    assert!(
+        ["online", "degraded", "offline"].iter().all(|s| statuses.contains(s)),
+        "{statuses:?}"
+    );
 }
 
 #[test]
 fn errors_come_in_bursts() {
     let camera = &simulator(4, 5).devices[4];
-    let failed: Vec<f64> =
-        (START..START + 50_000).map(|tick| f64::from(!camera.report(tick, false).failures.is_empty())).collect();
+    let failed: Vec<f64> = (START..START + 50_000)
+        .map(|tick| f64::from(!camera.report(tick, false).failures.is_empty()))
+        .collect();
     let mean = failed.iter().sum::<f64>() / failed.len() as f64;
     let pairs = failed.windows(2).map(|w| w[0] * w[1]).sum::<f64>() / (failed.len() - 1) as f64;
-    assert!(pairs > 3.0 * mean * mean, "a failure makes the next one no likelier: {pairs} and {mean}");
+    assert!(
+        pairs > 3.0 * mean * mean,
+        "a failure makes the next one no likelier: {pairs} and {mean}"
+    );
 }
 
 #[test]
@@ -98,7 +123,11 @@ fn speed() {
     let began = std::time::Instant::now();
     let mut samples = 0;
     for tick in START..START + 60 {
-        samples += simulator.devices.iter().map(|device| device.report(tick, false).content.len()).sum::<usize>();
+        samples += simulator
+            .devices
+            .iter()
+            .map(|device| device.report(tick, false).content.len())
+            .sum::<usize>();
     }
     println!("{:.0} samples/s", samples as f64 / began.elapsed().as_secs_f64());
 }
