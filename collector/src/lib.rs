@@ -12,11 +12,14 @@
 //! | what truly happened, for comparison | [`truth`] |
 //! | samples on their way | [`batch`] |
 //! | a stretch of the past | [`history`] |
+//! | the same in real time | [`live`] |
 //! | which database, and how to reach it | [`database`] |
 //! | store and devices made sure of | [`store`] |
 //! | one batch, one statement | [`door`] |
 //! | the connection that comes back | [`link`], [`backoff`] |
-//! | what it counts about itself | [`counters`] |
+//! | batches on disk while it is away | [`spool`] |
+//! | who decides between the two | [`courier`] |
+//! | what it counts about itself, and two pages of it | [`counters`], [`http`] |
 //! | SIGTERM and SIGINT | [`stop`] |
 //! | one file a command | `commands/` |
 //!
@@ -34,12 +37,15 @@ pub mod backoff;
 pub mod batch;
 mod commands;
 pub mod counters;
+pub mod courier;
 pub mod database;
 pub mod door;
 pub mod error;
 pub mod fleet;
 pub mod history;
+pub mod http;
 pub mod link;
+pub mod live;
 pub mod settings;
 pub mod simulator;
 pub mod spool;
