@@ -1,0 +1,170 @@
+//! `backfill`: the history up to now, and its KPIs.
+
+use crate::batch::Batch;
+use crate::counters::Counters;
+use crate::database::Target;
+use crate::error::Error;
+use crate::fleet::Fleet;
+use crate::history::History;
+use crate::link::Link;
+use crate::settings::{Backfill, Settings};
+use crate::simulator::Simulator;
+use crate::stop::Stop;
+use crate::store::{self, Registration};
+use crate::ticks::{now, text};
+use crate::truth::Truth;
+use indicatif::{ProgressBar, ProgressStyle};
+use std::cell::Cell;
+use std::io::IsTerminal;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::{Duration, Instant};
+use tokio::sync::mpsc;
+
+/// Batches that are made ahead of the one being written.
+const AHEAD: usize = 4;
+/// Without a bar, how often to say how far it is.
+const BETWEEN_LINES: Duration = Duration::from_secs(5);
+
+pub(crate) async fn run(settings: &Settings, wanted: &Backfill) -> Result<(), Error> {
+    let mut stop = Stop::on_signals()?;
+    let common = &settings.common;
+    let (scenario, fleet) = (common.scenario(), common.fleet());
+    let until = wanted.until.unwrap_or_else(now);
+    let span = i64::try_from(wanted.span.as_micros()).unwrap_or(i64::MAX);
+    let history = History::before(scenario, until, span, common.batch as usize);
+    let (from, to) = (scenario.grid.start(history.first), scenario.grid.start(history.end));
+    if from == to {
+        let problem = format!("{:?} holds no whole interval of {:?}", wanted.span, common.interval);
+        return Err(Error::setting(
+            "--span",
+            problem,
+            "make it longer, or --interval shorter",
+        ));
+    }
+    let counters = Arc::new(Counters::default());
+    let target = Target::from_settings(settings)?;
+    let registration = Registration {
+        fleet: fleet.clone(),
+        interval: common.interval,
+        since: from,
+        overwrite: false,
+    };
+    let mut link = Link::new(target.clone(), registration, common.create_store, counters.clone());
+    link.open_within(common.wait, &mut stop).await?;
+
+    let began = Instant::now();
+    tracing::info!(
+        from = text(from),
+        to = text(to),
+        devices = fleet.devices.len(),
+        "writing history"
+    );
+    let truth = Truth::new(common.truth.as_deref(), fleet.devices.iter().map(|d| &*d.id))?;
+    let simulator = Simulator::new(scenario, &fleet);
+    let progress = Progress::new(history.reports(&simulator));
+    let (sender, mut batches) = mpsc::channel::<(Batch, u64)>(AHEAD);
+    let maker = tokio::task::spawn_blocking(move || make(history, &simulator, truth, &sender));
+    let mut complete = true;
+    while let Some((batch, reports)) = batches.recv().await {
+        counters.produced.fetch_add(batch.len() as u64, Relaxed);
+        if stop.is_asked() || !link.write_at_last(&batch, common.retry_max, &mut stop).await? {
+            complete = false;
+            break;
+        }
+        progress.at(reports);
+    }
+    batches.close();
+    drop(batches);
+    maker.await.map_err(|_| Error::Ended("simulator"))??;
+    progress.end();
+    report(&counters, &fleet, began, complete);
+    if complete && !wanted.no_calculate {
+        calculate(&target, from, to).await;
+    }
+    Ok(())
+}
+
+fn make(
+    history: History,
+    simulator: &Simulator,
+    truth: Truth,
+    sender: &mpsc::Sender<(Batch, u64)>,
+) -> Result<(), Error> {
+    history.make(simulator, truth, |batch, reports| {
+        match sender.blocking_send((batch, reports)) {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(_) => ControlFlow::Break(()),
+        }
+    })
+}
+
+fn report(counters: &Counters, fleet: &Fleet, began: Instant, complete: bool) {
+    let (rows, seconds) = (counters.produced.load(Relaxed), began.elapsed().as_secs_f64());
+    tracing::info!(
+        devices = fleet.devices.len(),
+        rows,
+        stored = counters.stored.load(Relaxed),
+        duplicates = counters.duplicates.load(Relaxed),
+        refused = counters.refused.load(Relaxed),
+        seconds = format!("{seconds:.1}"),
+        rows_per_second = format!("{:.0}", rows as f64 / seconds),
+        "{}",
+        if complete {
+            "history written"
+        } else {
+            "stopped before the end; the same command goes on from there"
+        }
+    );
+}
+
+/// KPIs can be had without calculations, only slower: a failure here is no failure of the command.
+async fn calculate(target: &Target, from: i64, to: i64) {
+    let calculated = match target.connect().await {
+        Ok(client) => store::calculate(&client, from, to).await,
+        Err(error) => Err(error),
+    };
+    match calculated {
+        Ok(count) => tracing::info!(count, "KPIs calculated"),
+        Err(error) => tracing::warn!(%error, "KPIs were not calculated; SELECT iot_kpi.calculate_kpis(…) does it"),
+    }
+}
+
+/// A bar where somebody looks, a line now and then where nobody does.
+struct Progress {
+    bar: Option<ProgressBar>,
+    all: u64,
+    said: Cell<Instant>,
+}
+
+impl Progress {
+    fn new(all: u64) -> Self {
+        let bar = std::io::stderr().is_terminal().then(|| {
+            let style = ProgressStyle::with_template("{bar:40} {percent:>3}% {pos}/{len} reports, {eta} to go");
+            ProgressBar::new(all).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+        });
+        Progress {
+            bar,
+            all,
+            said: Cell::new(Instant::now()),
+        }
+    }
+
+    fn at(&self, reports: u64) {
+        match &self.bar {
+            Some(bar) => bar.set_position(reports),
+            None if self.said.get().elapsed() >= BETWEEN_LINES => {
+                self.said.set(Instant::now());
+                tracing::info!("{} % written", reports * 100 / self.all.max(1));
+            }
+            None => {}
+        }
+    }
+
+    fn end(&self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}

@@ -1,0 +1,193 @@
+//! Carries batches to the database: straight when it answers, by way of the spool when it does not.
+//!
+//! Nothing is lost as long as the spool has room. When it has none, new batches are not taken: they are counted, logged,
+//! and shown by `/health`. The loss goes on until a round is complete, so the collector's own beat is lost with its
+//! round and the devices are unknown for that time, not down.
+
+use crate::backoff::Backoff;
+use crate::batch::Batch;
+use crate::counters::Counters;
+use crate::error::Error;
+use crate::fleet::Fleet;
+use crate::link::Link;
+use crate::spool::{Kept, Spool};
+use crate::stop::Stop;
+use crate::ticks::text;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep_until, timeout_at};
+
+/// The one who carries.
+#[derive(Debug)]
+pub struct Courier {
+    link: Link,
+    spool: Spool,
+    backoff: Backoff,
+    counters: Arc<Counters>,
+    fleet: Fleet,
+    /// The database did not answer last time.
+    away: bool,
+    next_try: Instant,
+    losing: bool,
+}
+
+impl Courier {
+    /// Begins with what an earlier process left in the spool.
+    pub fn new(link: Link, spool: Spool, fleet: Fleet, retry_max: Duration, counters: Arc<Counters>) -> Self {
+        if !spool.is_empty() {
+            tracing::info!(
+                batches = spool.batches(),
+                bytes = spool.bytes(),
+                "the spool holds data of an earlier run"
+            );
+        }
+        let mut courier = Courier {
+            link,
+            spool,
+            backoff: Backoff::new(retry_max),
+            counters,
+            fleet,
+            away: true,
+            next_try: Instant::now(),
+            losing: false,
+        };
+        courier.count_spool();
+        courier
+    }
+
+    /// Carries until the inbox is closed, then for `grace` at most tries to bring home what is left. Stops early where a
+    /// statement hangs after an end was asked for.
+    pub async fn run(mut self, mut inbox: mpsc::Receiver<Batch>, mut stop: Stop, grace: Duration) {
+        loop {
+            let idle = self.spool.is_empty() && !self.away;
+            tokio::select! {
+                biased;
+                batch = inbox.recv() => match batch {
+                    Some(batch) if idle => self.carry(batch, &mut stop, grace).await,
+                    Some(batch) => self.keep(&batch),
+                    None => break,
+                },
+                () = sleep_until(self.next_try), if !idle => self.carry_oldest(&mut stop, grace).await,
+            }
+        }
+        let deadline = Instant::now() + grace;
+        while (!self.spool.is_empty()) && Instant::now() < deadline {
+            _ = timeout_at(deadline, sleep_until(self.next_try)).await;
+            self.carry_oldest(&mut stop, deadline.saturating_duration_since(Instant::now()))
+                .await;
+        }
+        if !self.spool.is_empty() {
+            let (batches, bytes) = (self.spool.batches(), self.spool.bytes());
+            tracing::warn!(
+                batches,
+                bytes,
+                "the database is away; the rest waits in the spool for the next start"
+            );
+        }
+    }
+
+    /// A new batch while nothing waits: straight to the database, to the spool if that fails.
+    async fn carry(&mut self, batch: Batch, stop: &mut Stop, grace: Duration) {
+        if !self.attempt(&batch, stop, grace).await {
+            self.keep(&batch);
+        }
+    }
+
+    /// The oldest batch of the spool; without one, only sees whether the database is back.
+    async fn carry_oldest(&mut self, stop: &mut Stop, grace: Duration) {
+        let batch = match self.spool.oldest() {
+            Ok(batch) => batch,
+            Err(error) => {
+                tracing::error!(%error, "the spool cannot be read");
+                self.next_try = Instant::now() + self.backoff.pause();
+                return;
+            }
+        };
+        let waiting = batch.is_some();
+        if self.attempt(&batch.unwrap_or_default(), stop, grace).await && waiting {
+            if let Err(error) = self.spool.delivered() {
+                tracing::error!(%error, "a delivered part of the spool stays; it will be delivered again");
+            }
+            self.count_spool();
+            if self.spool.is_empty() {
+                tracing::info!("everything that waited is delivered");
+            }
+        }
+    }
+
+    /// One try; keeps the time of the next.
+    async fn attempt(&mut self, batch: &Batch, stop: &mut Stop, grace: Duration) -> bool {
+        let hurried = async {
+            stop.asked().await;
+            tokio::time::sleep(grace).await;
+        };
+        let written = tokio::select! {
+            written = self.link.write(batch) => written,
+            () = hurried => Err(Error::TimedOut { doing: "writing what was in hand", seconds: grace.as_secs() }),
+        };
+        match written {
+            Ok(()) => {
+                self.away = false;
+                self.backoff.reset();
+                self.next_try = Instant::now();
+                true
+            }
+            Err(error) => {
+                let tries = self.backoff.tries();
+                let pause = self.backoff.pause();
+                // Said at once, and then ever more rarely.
+                if tries.is_power_of_two() || tries == 0 {
+                    tracing::warn!(%error, tries = tries + 1, ?pause, "the database is away; data go to the spool");
+                }
+                self.away = true;
+                self.next_try = Instant::now() + pause;
+                false
+            }
+        }
+    }
+
+    fn keep(&mut self, batch: &Batch) {
+        let ends_round = batch
+            .samples
+            .iter()
+            .any(|s| self.fleet.is_collectors_beat(&s.device, &s.metric));
+        if self.losing {
+            self.lose(batch);
+            self.losing = !ends_round;
+        } else {
+            match self.spool.push(batch) {
+                Ok(Kept::Safe) => self.counters.losing.store(false, Relaxed),
+                Ok(Kept::Full) => {
+                    tracing::error!(
+                        "the spool is full; new data are lost until the database is back (see --spool-max)"
+                    );
+                    self.lose(batch);
+                    self.losing = !ends_round;
+                }
+                Err(error) => {
+                    tracing::error!(%error, "the spool cannot be written; new data are lost");
+                    self.lose(batch);
+                    self.losing = !ends_round;
+                }
+            }
+        }
+        self.count_spool();
+    }
+
+    fn lose(&mut self, batch: &Batch) {
+        self.counters.lost.fetch_add(batch.len() as u64, Relaxed);
+        self.counters.losing.store(true, Relaxed);
+        let (from, to) = batch
+            .span()
+            .map(|(from, to)| (text(from), text(to)))
+            .unwrap_or_default();
+        tracing::error!(rows = batch.len(), from, to, "rows are lost");
+    }
+
+    fn count_spool(&mut self) {
+        self.counters.spool_bytes.store(self.spool.bytes(), Relaxed);
+        self.counters.spool_batches.store(self.spool.batches(), Relaxed);
+    }
+}

@@ -1,0 +1,257 @@
+//! Settings: by flag, by environment, by file, in that order; `--help` is their reference.
+
+mod file;
+mod values;
+
+pub use file::SettingsFile;
+
+use crate::error::Error;
+use crate::fleet::Fleet;
+use crate::simulator::Scenario;
+use crate::ticks::{Grid, Micros};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+use std::ffi::OsString;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Feeds pg_iot_kpi with the data of a simulated fleet.
+///
+/// Every setting is taken from its flag, else from its environment variable, else from the settings file, which holds
+/// NAME=value lines with the names of the environment.
+#[derive(Debug, Parser)]
+#[command(name = "iot-kpi-collector", version)]
+pub struct Settings {
+    /// Settings that every command takes.
+    #[command(flatten)]
+    pub common: Common,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+    /// The settings file, for what has no flag (PG* variables).
+    #[arg(skip)]
+    pub file: SettingsFile,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Sends live data until it is told to stop
+    Simulate(Simulate),
+    /// Writes the history up to now
+    Backfill(Backfill),
+    /// Registers the devices and lists them
+    Devices(Devices),
+}
+
+/// Settings that every command takes.
+#[derive(Debug, Args)]
+pub struct Common {
+    /// A file of settings
+    #[arg(long, global = true, env = "IOT_KPI_CONFIG", value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// The database: postgresql://user@host/name. Else DATABASE_URL, else PGHOST, PGPORT, PGUSER, PGDATABASE; what a
+    /// URL leaves out is taken from the PG* variables, the password (better there than in a flag) from PGPASSWORD
+    #[arg(
+        long,
+        global = true,
+        env = "IOT_KPI_DATABASE_URL",
+        hide_env_values = true,
+        value_name = "URL"
+    )]
+    pub database_url: Option<String>,
+    /// Create the extension and its store when they are missing
+    #[arg(long, global = true, env = "IOT_KPI_CREATE_STORE")]
+    pub create_store: bool,
+    /// How long backfill and devices wait for a database that does not answer; simulate waits for ever
+    #[arg(long, global = true, env = "IOT_KPI_WAIT", value_parser = values::duration, default_value = "10s")]
+    pub wait: Duration,
+    /// The collector's own device id
+    #[arg(
+        long,
+        global = true,
+        env = "IOT_KPI_COLLECTOR_ID",
+        default_value = "collector-1",
+        value_name = "ID"
+    )]
+    pub collector_id: String,
+    /// How many devices: the five kinds in turn, numbered on
+    #[arg(long, global = true, env = "IOT_KPI_DEVICES", default_value_t = 5, value_name = "N",
+          value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub devices: u32,
+    /// Time between two reports of a device
+    #[arg(long, global = true, env = "COLLECTION_INTERVAL", value_parser = values::interval, default_value = "60s")]
+    pub interval: Duration,
+    /// Same seed, same data
+    #[arg(
+        long,
+        global = true,
+        env = "IOT_KPI_SEED",
+        default_value_t = 42,
+        value_name = "NUMBER"
+    )]
+    pub seed: u64,
+    /// How eventful the devices' lives are: 10 crowds ten times as many failures into the same time
+    #[arg(long, global = true, env = "IOT_KPI_TROUBLE", value_parser = values::factor, default_value = "1",
+          value_name = "FACTOR")]
+    pub trouble: f64,
+    /// Write what truly happened to this file, one JSON object a line
+    #[arg(long, global = true, env = "IOT_KPI_TRUTH", value_name = "FILE")]
+    pub truth: Option<PathBuf>,
+    /// Most rows in one statement
+    #[arg(long, global = true, env = "IOT_KPI_BATCH", default_value_t = 5000, value_name = "ROWS",
+          value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub batch: u32,
+    /// Longest pause between two tries to reach a database that is away
+    #[arg(long, global = true, env = "IOT_KPI_RETRY_MAX", value_parser = values::positive_duration,
+          default_value = "30s")]
+    pub retry_max: Duration,
+    /// What to log on stderr: error, warn, info, debug, trace, or by module
+    #[arg(
+        long,
+        global = true,
+        env = "IOT_KPI_LOG",
+        default_value = "info",
+        value_name = "FILTER"
+    )]
+    pub log: String,
+}
+
+/// Settings of `simulate`.
+#[derive(Debug, Args)]
+pub struct Simulate {
+    /// Where data wait while the database is away [default: a folder for this collector and database under
+    /// $XDG_STATE_HOME or ~/.local/state]
+    #[arg(long, env = "IOT_KPI_SPOOL_DIR", value_name = "DIR")]
+    pub spool_dir: Option<PathBuf>,
+    /// Most bytes that wait there; when it is full, new data are not taken, which is counted and logged
+    #[arg(long, env = "IOT_KPI_SPOOL_MAX", value_parser = values::size, default_value = "256M", value_name = "SIZE")]
+    pub spool_max: u64,
+    /// How often to have KPIs calculated; 0 for never
+    #[arg(long, env = "IOT_KPI_CALCULATE_EVERY", value_parser = values::duration, default_value = "1h")]
+    pub calculate_every: Duration,
+    /// Serve /metrics (Prometheus) and /health on this address, as in 127.0.0.1:9187
+    #[arg(long, env = "IOT_KPI_METRICS_LISTEN", value_name = "ADDRESS")]
+    pub metrics_listen: Option<SocketAddr>,
+    /// Allow --metrics-listen on an address that other machines can reach
+    #[arg(long, env = "IOT_KPI_METRICS_PUBLIC")]
+    pub metrics_public: bool,
+    /// How long a stop may take to write what is in hand before it goes to the spool
+    #[arg(long, env = "IOT_KPI_GRACE", value_parser = values::duration, default_value = "5s")]
+    pub grace: Duration,
+}
+
+/// Settings of `backfill`.
+#[derive(Debug, Args)]
+pub struct Backfill {
+    /// How far back
+    #[arg(long, env = "IOT_KPI_BACKFILL", value_parser = values::positive_duration, default_value = "24h",
+          value_name = "DURATION")]
+    pub span: Duration,
+    /// Up to when [default: now]
+    #[arg(long, value_parser = values::instant, value_name = "INSTANT")]
+    pub until: Option<Micros>,
+    /// Leave the KPIs uncalculated
+    #[arg(long, env = "IOT_KPI_NO_CALCULATE")]
+    pub no_calculate: bool,
+}
+
+/// Settings of `devices`.
+#[derive(Debug, Args)]
+pub struct Devices {
+    /// List only
+    #[arg(long)]
+    pub list_only: bool,
+    /// Bring devices that are registered differently in line with the fleet
+    #[arg(long, conflicts_with = "list_only")]
+    pub overwrite: bool,
+}
+
+impl Settings {
+    /// From a command line, the environment and the file that either of them names.
+    pub fn from<I, T>(arguments: I) -> Result<Self, Refusal>
+    where
+        I: IntoIterator<Item = T>,
+        T: Into<OsString> + Clone,
+    {
+        let arguments: Vec<OsString> = arguments.into_iter().map(Into::into).collect();
+        let file = match Self::named_file(&arguments) {
+            Some(path) => SettingsFile::read(&path)?,
+            None => SettingsFile::default(),
+        };
+        let command = Self::command();
+        if let Some(stranger) = file.strangers(&command).first() {
+            let remedy = "see --help for the names there are";
+            return Err(Error::setting(stranger, "is no setting, though the file has it", remedy).into());
+        }
+        let matches = file.apply(command).try_get_matches_from(arguments)?;
+        let mut settings = Self::from_arg_matches(&matches)?;
+        settings.file = file;
+        settings.check()?;
+        Ok(settings)
+    }
+
+    /// The file must be known before the command line can be judged: it may be wrong for want of what is in the file.
+    fn named_file(arguments: &[OsString]) -> Option<PathBuf> {
+        let flagged = arguments.iter().enumerate().find_map(|(place, argument)| {
+            let argument = argument.to_str()?;
+            match argument.strip_prefix("--config")? {
+                "" => arguments.get(place + 1).map(PathBuf::from),
+                value => value.strip_prefix('=').map(PathBuf::from),
+            }
+        });
+        flagged.or_else(|| std::env::var_os("IOT_KPI_CONFIG").map(PathBuf::from))
+    }
+
+    fn check(&self) -> Result<(), Error> {
+        let id = &self.common.collector_id;
+        if id.is_empty() || id.chars().count() > 255 {
+            return Err(Error::setting(
+                "--collector-id",
+                format!("{id:?} is no device id"),
+                "use 1 to 255 characters",
+            ));
+        }
+        Ok(())
+    }
+}
+
+impl Common {
+    /// The devices.
+    pub fn fleet(&self) -> Fleet {
+        Fleet::new(&self.collector_id, self.devices as usize)
+    }
+
+    /// What shapes the simulation.
+    pub fn scenario(&self) -> Scenario {
+        Scenario {
+            seed: self.seed,
+            grid: Grid::new(self.interval),
+            trouble: self.trouble,
+        }
+    }
+}
+
+/// Why there are no settings.
+#[derive(Debug)]
+pub enum Refusal {
+    /// The command line is wrong, or asks for help.
+    Usage(clap::Error),
+    /// A value or the file is wrong.
+    Value(Error),
+}
+
+impl From<clap::Error> for Refusal {
+    fn from(error: clap::Error) -> Self {
+        Refusal::Usage(error)
+    }
+}
+
+impl From<Error> for Refusal {
+    fn from(error: Error) -> Self {
+        Refusal::Value(error)
+    }
+}
+
+#[cfg(test)]
+mod tests;

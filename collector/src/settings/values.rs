@@ -1,0 +1,110 @@
+//! How durations, sizes and instants are written.
+
+use crate::ticks::Micros;
+use chrono::DateTime;
+use std::time::Duration;
+
+/// `60`, `60s`, `250ms`, `5m`, `24h`, `7d`; a bare number is seconds.
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
+    let (number, unit) = number_and_unit(text)?;
+    let seconds = match unit {
+        "" | "s" | "sec" => 1.0,
+        "ms" => 1e-3,
+        "m" | "min" => 60.0,
+        "h" => 3600.0,
+        "d" => 86_400.0,
+        _ => return Err(format!("{unit:?} is no unit of time; use ms, s, m, h or d, as in 60s")),
+    };
+    Duration::try_from_secs_f64(number * seconds).map_err(|_| format!("{text:?} is too long"))
+}
+
+/// As [`duration`], but not nothing.
+pub(super) fn positive_duration(text: &str) -> Result<Duration, String> {
+    match duration(text)? {
+        Duration::ZERO => Err("must be longer than nothing, as in 60s".to_owned()),
+        duration => Ok(duration),
+    }
+}
+
+/// A tick; times within one are told apart down to microseconds.
+pub(super) fn interval(text: &str) -> Result<Duration, String> {
+    let interval = duration(text)?;
+    if interval < Duration::from_millis(10) || interval > Duration::from_secs(86_400) {
+        return Err("must be between 10ms and 1d, as in 60s".to_owned());
+    }
+    Ok(interval)
+}
+
+/// `67108864`, `64M`, `64MiB`, `2G`; multiples of 1024.
+pub(super) fn size(text: &str) -> Result<u64, String> {
+    let (number, unit) = number_and_unit(text)?;
+    let bytes = match unit.trim_end_matches("iB").trim_end_matches('B') {
+        "" => 1.0,
+        "K" => 1024.0,
+        "M" => 1024.0 * 1024.0,
+        "G" => 1024.0 * 1024.0 * 1024.0,
+        _ => return Err(format!("{unit:?} is no unit of size; use K, M or G, as in 256M")),
+    };
+    let size = number * bytes;
+    if size < 1024.0 * 1024.0 {
+        return Err("must be at least 1M".to_owned());
+    }
+    Ok(size as u64)
+}
+
+/// RFC 3339: `2026-01-31T00:00:00Z`.
+pub(super) fn instant(text: &str) -> Result<Micros, String> {
+    DateTime::parse_from_rfc3339(text)
+        .map(|time| time.timestamp_micros())
+        .map_err(|_| format!("{text:?} is no instant; write it as 2026-01-31T00:00:00Z"))
+}
+
+/// A factor above nothing.
+pub(super) fn factor(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(factor) if (0.01..=1000.0).contains(&factor) => Ok(factor),
+        _ => Err("must be a number between 0.01 and 1000, 1 being normal".to_owned()),
+    }
+}
+
+fn number_and_unit(text: &str) -> Result<(f64, &str), String> {
+    let text = text.trim();
+    let end = text
+        .find(|c: char| !c.is_ascii_digit() && c != '.')
+        .unwrap_or(text.len());
+    let (number, unit) = text.split_at(end);
+    let number = number
+        .parse::<f64>()
+        .map_err(|_| format!("{text:?} does not begin with a number, as 60s does"))?;
+    Ok((number, unit.trim()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations() {
+        for (text, millis) in [
+            ("60", 60_000),
+            ("60s", 60_000),
+            ("250ms", 250),
+            ("1.5m", 90_000),
+            ("24h", 86_400_000),
+        ] {
+            assert_eq!(duration(text), Ok(Duration::from_millis(millis)), "{text}");
+        }
+        for text in ["", "s", "-1", "5 fortnights", "1e400", "nan"] {
+            assert!(duration(text).is_err(), "{text}");
+        }
+        assert!(positive_duration("0").is_err() && interval("1ms").is_err() && interval("2d").is_err());
+    }
+
+    #[test]
+    fn sizes() {
+        assert_eq!(size("64M"), Ok(64 << 20));
+        assert_eq!(size("64MiB"), Ok(64 << 20));
+        assert_eq!(size("2G"), Ok(2 << 30));
+        assert!(size("1").is_err() && size("1T").is_err());
+    }
+}
