@@ -1,6 +1,6 @@
 # Thin: a target is a line or two, the work is done by tests/*.sh and the programs of the tests crate.
 .DEFAULT_GOAL := help
-.PHONY: help setup install uninstall
+.PHONY: help setup install uninstall dev-db dev-db-stop
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -13,3 +13,9 @@ install: setup ## build the extension, install it into PG_CONFIG=... (default: t
 
 uninstall: setup ## take the extension out of PG_CONFIG=... again
 	@tests/install.sh uninstall
+
+dev-db: install ## start, or find, a private PostgreSQL with an empty store; the last line is its URI
+	@tests/run.sh dev-db
+
+dev-db-stop: ## end it and remove its data
+	@tests/run.sh dev-db stop
