@@ -1,6 +1,6 @@
 # Thin: a target is a line or two, the work is done by tests/*.sh and the programs of the tests crate.
 .DEFAULT_GOAL := help
-.PHONY: help setup install uninstall dev-db dev-db-stop
+.PHONY: help setup install uninstall dev-db dev-db-stop test regress lint
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -19,3 +19,12 @@ dev-db: install ## start, or find, a private PostgreSQL with an empty store; the
 
 dev-db-stop: ## end it and remove its data
 	@tests/run.sh dev-db stop
+
+test: ## set up, then every test on PostgreSQL 18 and 15 (or on PG_CONFIG=... alone)
+	@tests/test.sh
+
+regress: install ## the extension's regression tests (NAME=... for one, ACCEPT=1 to take its output as expected)
+	@tests/run.sh pg-regress $(NAME) $(if $(ACCEPT),--accept)
+
+lint: setup ## format and lints of every crate
+	@tests/lint.sh

@@ -21,6 +21,9 @@ export PATH=$TOOLS/bin:$PATH
 # every crate compile twice, once for the library and once for clippy.
 export CARGO_PGRX_DISABLE_GC_SECTIONS_WORKAROUND=1
 
+# cargo-pgrx colours its words even in a file.
+[ -t 2 ] || export NO_COLOR=1
+
 say() { printf '%s\n' "$*"; }
 
 # die MESSAGE REMEDY
