@@ -1,6 +1,6 @@
 # Thin: a target is a line or two, the work is done by tests/*.sh and the programs of the tests crate.
 .DEFAULT_GOAL := help
-.PHONY: help setup install uninstall dev-db dev-db-stop test regress lint
+.PHONY: help setup install uninstall dev-db dev-db-stop test regress lint demo psql
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -28,3 +28,9 @@ regress: install ## the extension's regression tests (NAME=... for one, ACCEPT=1
 
 lint: setup ## format and lints of every crate
 	@tests/lint.sh
+
+demo: install ## five devices live, with a day of history (SECONDS=n ends it by itself)
+	@tests/run.sh demo $(if $(SECONDS),--seconds $(SECONDS))
+
+psql: ## open the demo's database
+	@tests/run.sh demo psql

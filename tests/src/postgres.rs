@@ -4,7 +4,6 @@
 //! the pipe closes, however the owner ended. Tests share one server a binary ([`shared`]), which nobody drops: it ends that way.
 
 mod connection;
-mod watchdog;
 
 use std::fs::{self, File};
 use std::io::Read;
@@ -21,9 +20,9 @@ use anyhow::{Context, Result, bail};
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 
 pub use self::connection::Database;
-use self::watchdog::Watchdog;
 use crate::identity::Identity;
 use crate::installation::Installation;
+use crate::watchdog::Watchdog;
 
 /// Time that a start or a stop may take. A crash recovery is short on test data, but machines are slow.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -91,13 +90,19 @@ impl Postgres {
         Ok(server)
     }
 
-    /// A server whose data stay in `folder`; it ends with this process. An older one that still runs there is stopped first.
+    /// A server whose data stay in `folder`; it ends with this process.
     ///
     /// # Errors
-    /// As [`Postgres::temporary`].
+    /// As [`Postgres::temporary`], and when one runs there already.
     pub fn kept(folder: &Path) -> Result<Self> {
         let mut server = Self::prepare(folder, false)?;
-        server.stop(Stop::Fast)?;
+        if let Some(Running::Detached(pid)) = server.running {
+            let folder = folder.display();
+            bail!(
+                "PostgreSQL already runs in {folder} (process {}); end what uses it first",
+                pid.as_raw_nonzero()
+            );
+        }
         server.start()?;
         Ok(server)
     }

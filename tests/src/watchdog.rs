@@ -1,4 +1,4 @@
-//! Stops a server when its owner has ended, in whatever way.
+//! Stops a process when its owner has ended, in whatever way.
 
 use std::io::Write;
 use std::os::unix::process::CommandExt;
@@ -18,17 +18,17 @@ while kill -0 "$1"; do sleep 0.05; done
 [ -z "$2" ] || rm -rf "$2"
 "#;
 
-/// A small process beside the server.
+/// A small process beside the one it watches.
 #[derive(Debug)]
-pub(super) struct Watchdog(Child);
+pub(crate) struct Watchdog(Child);
 
 impl Watchdog {
-    /// Watches over `server`; `rubbish` is removed when the owner is gone.
-    pub(super) fn start(identity: &Identity, server: Pid, rubbish: Option<&Path>) -> Result<Self> {
+    /// Watches over `process`; `rubbish` is removed when the owner is gone.
+    pub(crate) fn start(identity: &Identity, process: Pid, rubbish: Option<&Path>) -> Result<Self> {
         identity
             .command("sh")
             .args(["-c", SCRIPT, "watchdog"])
-            .arg(server.as_raw_nonzero().to_string())
+            .arg(process.as_raw_nonzero().to_string())
             .arg(rubbish.unwrap_or(Path::new("")))
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
@@ -36,11 +36,11 @@ impl Watchdog {
             .process_group(0)
             .spawn()
             .map(Self)
-            .context("start the watchdog of a server")
+            .context("start a watchdog")
     }
 
-    /// Sends it away: the server has ended, or may stay.
-    pub(super) fn dismiss(mut self) {
+    /// Sends it away: the process has ended, or may stay.
+    pub(crate) fn dismiss(mut self) {
         if let Some(mut input) = self.0.stdin.take() {
             // An error means that it is gone already.
             let _ = input.write_all(b"dismissed\n");
