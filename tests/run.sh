@@ -4,5 +4,5 @@ set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/env.sh"
 use_postgres
 cd "$ROOT"
-cargo build --package iot-kpi-collector --package iot-kpi-tests --bins
+cargo build --bins
 exec "${CARGO_TARGET_DIR:-$TARGET}/debug/$1" "${@:2}"
