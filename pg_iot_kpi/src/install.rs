@@ -5,22 +5,90 @@ use pgrx::extension_sql_file;
 
 // Layer 1: functions on anybody's table.
 extension_sql_file!("../../sql/install/10_types.sql", name = "types", bootstrap);
-extension_sql_file!("../../sql/install/20_heartbeats.sql", name = "heartbeats", requires = ["types"]);
-extension_sql_file!("../../sql/install/21_status.sql", name = "status", requires = ["heartbeats"]);
-extension_sql_file!("../../sql/install/22_cadence.sql", name = "cadence", requires = ["status"]);
-extension_sql_file!("../../sql/install/23_response.sql", name = "response", requires = ["cadence"]);
-extension_sql_file!("../../sql/install/24_throughput.sql", name = "throughput", requires = ["response"]);
-extension_sql_file!("../../sql/install/25_rates.sql", name = "rates", requires = ["throughput"]);
+extension_sql_file!(
+    "../../sql/install/20_heartbeats.sql",
+    name = "heartbeats",
+    requires = ["types"]
+);
+extension_sql_file!(
+    "../../sql/install/21_status.sql",
+    name = "status",
+    requires = ["heartbeats"]
+);
+extension_sql_file!(
+    "../../sql/install/22_cadence.sql",
+    name = "cadence",
+    requires = ["status"]
+);
+extension_sql_file!(
+    "../../sql/install/23_response.sql",
+    name = "response",
+    requires = ["cadence"]
+);
+extension_sql_file!(
+    "../../sql/install/24_throughput.sql",
+    name = "throughput",
+    requires = ["response"]
+);
+extension_sql_file!(
+    "../../sql/install/25_rates.sql",
+    name = "rates",
+    requires = ["throughput"]
+);
 // Layer 2: the managed store and its two doors.
-extension_sql_file!("../../sql/install/30_settings.sql", name = "settings", requires = ["rates"]);
-extension_sql_file!("../../sql/install/31_store.sql", name = "store", requires = ["settings"]);
-extension_sql_file!("../../sql/install/32_partitions.sql", name = "partitions", requires = ["store"]);
-extension_sql_file!("../../sql/install/33_ingest_rules.sql", name = "ingest_rules", requires = ["partitions"]);
-extension_sql_file!("../../sql/install/34_ingest.sql", name = "ingest", requires = ["ingest_rules"]);
+extension_sql_file!(
+    "../../sql/install/30_settings.sql",
+    name = "settings",
+    requires = ["rates"]
+);
+extension_sql_file!(
+    "../../sql/install/31_store.sql",
+    name = "store",
+    requires = ["settings"]
+);
+extension_sql_file!(
+    "../../sql/install/32_partitions.sql",
+    name = "partitions",
+    requires = ["store"]
+);
+extension_sql_file!(
+    "../../sql/install/33_ingest_rules.sql",
+    name = "ingest_rules",
+    requires = ["partitions"]
+);
+extension_sql_file!(
+    "../../sql/install/34_ingest.sql",
+    name = "ingest",
+    requires = ["ingest_rules"]
+);
 // Layer 3: reports, all of them over the one evidence seam.
-extension_sql_file!("../../sql/install/40_evidence.sql", name = "evidence", requires = ["ingest"]);
-extension_sql_file!("../../sql/install/41_buckets.sql", name = "buckets", requires = ["evidence"]);
-extension_sql_file!("../../sql/install/42_device_kpis.sql", name = "device_kpis", requires = ["buckets"]);
-extension_sql_file!("../../sql/install/43_fleet_kpis.sql", name = "fleet_kpis", requires = ["device_kpis"]);
-extension_sql_file!("../../sql/install/44_kpi_series.sql", name = "kpi_series", requires = ["fleet_kpis"]);
-extension_sql_file!("../../sql/install/45_timelines.sql", name = "timelines", requires = ["kpi_series"]);
+extension_sql_file!(
+    "../../sql/install/40_evidence.sql",
+    name = "evidence",
+    requires = ["ingest"]
+);
+extension_sql_file!(
+    "../../sql/install/41_buckets.sql",
+    name = "buckets",
+    requires = ["evidence"]
+);
+extension_sql_file!(
+    "../../sql/install/42_device_kpis.sql",
+    name = "device_kpis",
+    requires = ["buckets"]
+);
+extension_sql_file!(
+    "../../sql/install/43_fleet_kpis.sql",
+    name = "fleet_kpis",
+    requires = ["device_kpis"]
+);
+extension_sql_file!(
+    "../../sql/install/44_kpi_series.sql",
+    name = "kpi_series",
+    requires = ["fleet_kpis"]
+);
+extension_sql_file!(
+    "../../sql/install/45_timelines.sql",
+    name = "timelines",
+    requires = ["kpi_series"]
+);

@@ -1,0 +1,39 @@
+# Thin: a target is a line or two, the work is done by tests/*.sh and the programs of the tests crate.
+.DEFAULT_GOAL := help
+.PHONY: help setup install uninstall dev-db dev-db-stop test regress lint demo psql package
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: ## fetch what is missing (PostgreSQL 18, cargo-pgrx) into target/
+	@tests/setup.sh
+
+install: setup ## build the extension, install it into PG_CONFIG=... (default: the private PostgreSQL 18)
+	@tests/install.sh
+
+uninstall: setup ## take the extension out of PG_CONFIG=... again
+	@tests/install.sh uninstall
+
+dev-db: install ## start, or find, a private PostgreSQL with an empty store; the last line is its URI
+	@tests/run.sh dev-db
+
+dev-db-stop: ## end it and remove its data
+	@tests/run.sh dev-db stop
+
+test: ## set up, then every test on PostgreSQL 18 and 15 (or on PG_CONFIG=... alone)
+	@tests/test.sh
+
+regress: install ## the extension's regression tests (NAME=... for one, ACCEPT=1 to take its output as expected)
+	@tests/run.sh pg-regress $(NAME) $(if $(ACCEPT),--accept)
+
+lint: setup ## format and lints of every crate
+	@tests/lint.sh
+
+demo: install ## five devices live, with a day of history (SECONDS=n ends it by itself)
+	@tests/run.sh demo $(if $(SECONDS),--seconds $(SECONDS))
+
+psql: ## open the demo's database
+	@tests/run.sh demo psql
+
+package: setup ## a tar file of the extension for PG_CONFIG=... and the collector
+	@tests/package.sh

@@ -1,0 +1,26 @@
+#!/usr/bin/env bash
+# Format and lints of every crate. The last lines say which of the checks passed, as TAP, so that none hides another.
+set -uo pipefail
+. "$(dirname "${BASH_SOURCE[0]}")/env.sh"
+use_postgres
+cd "$ROOT"
+
+failures=0
+# check NAME COMMAND...
+check() {
+    local name=$1
+    shift
+    if "$@"; then
+        say "ok - $name"
+    else
+        say "not ok - $name"
+        failures=$((failures + 1))
+    fi
+}
+
+check "format" cargo fmt --all --check
+check "clippy" cargo clippy --all-targets -- -D warnings
+# In the profile of `make install`, so that the bindings to PostgreSQL are generated once for both.
+check "clippy of the extension, PostgreSQL $PG_MAJOR" cargo clippy --release --package pg_iot_kpi --all-targets \
+    --no-default-features --features "pg$PG_MAJOR" -- -D warnings
+exit $((failures > 0))

@@ -1,0 +1,228 @@
+//! `demo` shows five devices live; `demo psql` opens its database.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use clap::{Args, Parser, Subcommand};
+use iot_kpi_tests::demo::feeder::Feeder;
+use iot_kpi_tests::demo::fleet::Fleet;
+use iot_kpi_tests::demo::screen::Screen;
+use iot_kpi_tests::installation::target;
+use iot_kpi_tests::postgres::{Database, Postgres};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::flag;
+
+const DATABASE: &str = "iot";
+const DAY: Duration = Duration::from_secs(24 * 3600);
+/// Time between two pictures in a terminal, and elsewhere.
+const REFRESH: Duration = Duration::from_secs(1);
+const REFRESH_ELSEWHERE: Duration = Duration::from_secs(5);
+
+/// Five simulated devices with a day of history, live.
+#[derive(Parser)]
+struct Arguments {
+    #[command(flatten)]
+    watch: Watch,
+    #[command(subcommand)]
+    action: Option<Action>,
+}
+
+#[derive(Args)]
+struct Watch {
+    /// End after so many seconds of live data; without it, at Ctrl-C
+    #[arg(long)]
+    seconds: Option<u64>,
+    /// Time between two reports of a device. The product's default is 60s; here something is to move
+    #[arg(long, env = "COLLECTION_INTERVAL", default_value = "15s")]
+    interval: String,
+}
+
+#[derive(Subcommand)]
+enum Action {
+    /// Open the demo's database with psql
+    Psql {
+        /// What psql is given besides
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    match arguments.action {
+        None => iot_kpi_tests::exit(watch(&arguments.watch)),
+        Some(Action::Psql { arguments }) => iot_kpi_tests::exit(psql(&arguments)),
+    }
+}
+
+fn folder() -> PathBuf {
+    target().join("demo")
+}
+
+fn watch(arguments: &Watch) -> Result<()> {
+    let stop = Arc::new(AtomicBool::new(false));
+    for signal in [SIGINT, SIGTERM, SIGHUP] {
+        // A second signal does not wait for order: the watchdogs see to the rest.
+        flag::register_conditional_shutdown(signal, 130, Arc::clone(&stop)).context("listen to signals")?;
+        flag::register(signal, Arc::clone(&stop)).context("listen to signals")?;
+    }
+    let stopped = || stop.load(Ordering::Relaxed);
+
+    let folder = folder();
+    let server = Postgres::kept(&folder)?;
+    println!(
+        "PostgreSQL {} runs in {}",
+        server.installation().major(),
+        folder.display()
+    );
+    let database = open_store(&server, &folder)?;
+    let feeder = Feeder::find(database.uri(), &folder, arguments.interval.clone())?;
+    let missing = missing_history(&database)?;
+    println!("fill in the last {} minutes of history", missing.as_secs() / 60);
+    if feeder.backfill(missing, stopped)? {
+        show_until_stopped(&database, &feeder, arguments, stopped)?;
+    }
+    println!(
+        "stopped; the data stay in {}, `make demo` goes on from there",
+        folder.display()
+    );
+    Ok(())
+}
+
+/// The store of an earlier run, or a new one where there is none or where the extension has another one by now.
+fn open_store<'a>(server: &'a Postgres, folder: &Path) -> Result<Database<'a>> {
+    let installed = installed_sql(server)?;
+    let used = folder.join("extension.sql");
+    let exists = "SELECT FROM pg_database WHERE datname = $1";
+    let exists = !server
+        .database("postgres")
+        .try_client()?
+        .query(exists, &[&DATABASE])?
+        .is_empty();
+    if exists && fs::read_to_string(&used).is_ok_and(|used| used == installed) {
+        return Ok(server.database(DATABASE));
+    }
+    println!(
+        "make a new store{}",
+        if exists { ": the extension has changed" } else { "" }
+    );
+    let database = server.try_store(DATABASE)?;
+    fs::write(&used, installed).with_context(|| format!("write {}", used.display()))?;
+    Ok(database)
+}
+
+fn installed_sql(server: &Postgres) -> Result<String> {
+    let script = format!("extension/pg_iot_kpi--{}.sql", env!("CARGO_PKG_VERSION"));
+    let path = Path::new(&server.installation().ask("--sharedir")?).join(script);
+    fs::read_to_string(&path).with_context(|| format!("read {}; `make install` puts it there", path.display()))
+}
+
+/// The time since the last sample, and a little more so that no report falls between; a day at most.
+fn missing_history(database: &Database<'_>) -> Result<Duration> {
+    let sql = "SELECT extract(epoch FROM now() - min(last_measured))::float8
+               FROM iot.device_liveness JOIN iot.devices USING (device_id) WHERE device_type = 'collector'";
+    let age: Option<f64> = database
+        .try_client()?
+        .query_one(sql, &[])
+        .context("ask for the last sample")?
+        .get(0);
+    Ok(age
+        .map_or(DAY, |age| {
+            Duration::from_secs_f64(age.max(0.0)) + Duration::from_secs(300)
+        })
+        .min(DAY))
+}
+
+fn show_until_stopped(
+    database: &Database<'_>,
+    feeder: &Feeder,
+    arguments: &Watch,
+    stopped: impl Fn() -> bool,
+) -> Result<()> {
+    let mut collector = feeder.simulate()?;
+    let mut client = database.try_client()?;
+    let mut screen = Screen::new();
+    let refresh = if screen.is_terminal() {
+        REFRESH
+    } else {
+        REFRESH_ELSEWHERE
+    };
+    let below = where_to_look(database, arguments);
+    let end = arguments
+        .seconds
+        .map(|seconds| Instant::now() + Duration::from_secs(seconds));
+    let over = || stopped() || end.is_some_and(|end| Instant::now() >= end);
+    while !over() {
+        if let Some(status) = collector.ended()? {
+            bail!("the collector ended ({status}); see {}", feeder.log().display());
+        }
+        let fleet = Fleet::ask(&mut client)?;
+        let now: String = client
+            .query_one("SELECT to_char(now(), 'YYYY-MM-DD HH24:MI:SS TZ')", &[])?
+            .get(0);
+        screen.show(&format!("the last 24 hours, {now}"), &fleet, &below)?;
+        let next = Instant::now() + refresh;
+        while !over() && Instant::now() < next {
+            sleep(Duration::from_millis(20));
+        }
+    }
+    Ok(())
+}
+
+fn where_to_look(database: &Database<'_>, arguments: &Watch) -> Vec<String> {
+    let end = match arguments.seconds {
+        Some(seconds) => format!("ends after {seconds} seconds"),
+        None => "Ctrl-C ends it".to_owned(),
+    };
+    vec![
+        String::new(),
+        "psql      make psql".to_owned(),
+        format!("clients   {}", database.uri()),
+        grafana(),
+        end,
+    ]
+}
+
+/// Where a Grafana is, or how to get one.
+fn grafana() -> String {
+    let home = std::env::var_os("GRAFANA_HOME").map(|home| Path::new(&home).join("bin"));
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let found = home
+        .into_iter()
+        .chain(std::env::split_paths(&path))
+        .map(|folder| folder.join("grafana"));
+    match found.into_iter().find(|program| program.is_file()) {
+        Some(program) => format!("Grafana   found {}", program.display()),
+        None => "Grafana   none found: unpack one from grafana.com/grafana/download and set GRAFANA_HOME to its folder"
+            .to_owned(),
+    }
+}
+
+fn psql(arguments: &[String]) -> Result<()> {
+    // Ctrl-C is for psql, which cancels a query by it.
+    flag::register(SIGINT, Arc::default()).context("listen to signals")?;
+    let folder = folder();
+    if !folder.join("data/PG_VERSION").exists() {
+        bail!("there is no demo yet; `make demo` makes one");
+    }
+    let server = match Postgres::running(&folder)? {
+        Some(server) => server,
+        None => Postgres::kept(&folder)?,
+    };
+    let status = server
+        .database(DATABASE)
+        .psql()
+        .args(arguments)
+        .status()
+        .context("run psql")?;
+    if !status.success() {
+        bail!("psql ended with {status}");
+    }
+    Ok(())
+}

@@ -1,0 +1,66 @@
+#!/usr/bin/env bash
+# Every test. A stage that fails hides none of the others; the last line counts, and the exit code says the same.
+set -uo pipefail
+. "$(dirname "${BASH_SOURCE[0]}")/env.sh"
+
+HERE=$ROOT/tests
+LOGS=$TARGET/test-logs
+SUMMARY=()
+PASSED=0
+FAILED=0
+mkdir -p "$LOGS"
+cd "$ROOT"
+
+# count LOG: passed and failed tests, from the result lines of Rust's test runner and from TAP.
+count() {
+    awk '/^test result: / { passed += $4; failed += $6 } /^ok( |$)/ { passed++ } /^not ok( |$)/ { failed++ } END { print passed + 0, failed + 0 }' "$1"
+}
+
+# stage NAME COMMAND...
+stage() {
+    local name=$1 log=$LOGS/${1//[^a-zA-Z0-9]/-}.log start=$SECONDS status=0 passed failed
+    shift
+    printf '\n== %s\n' "$name"
+    "$@" 2>&1 | tee "$log" || status=1
+    read -r passed failed < <(count "$log")
+    # A stage that counts nothing is one test; one that ended early has failed, whatever it counted.
+    [ $status = 0 ] || [ "$failed" != 0 ] || failed=1
+    [ $((passed + failed)) != 0 ] || passed=1
+    PASSED=$((PASSED + passed))
+    FAILED=$((FAILED + failed))
+    SUMMARY+=("$(printf '%-44s %6d passed %4d failed %5d s' "$name" "$passed" "$failed" $((SECONDS - start)))")
+    return $status
+}
+
+# on_this_postgres TARGET...: everything that needs the server which PG_CONFIG names; of the crates' tests those of TARGET.
+on_this_postgres() {
+    use_postgres
+    stage "install into PostgreSQL $PG_MAJOR" "$HERE/install.sh" || return
+    stage "regression tests, PostgreSQL $PG_MAJOR" "$HERE/run.sh" pg-regress
+    # Always all default members together: a part of them would have other features, and compile their dependencies anew.
+    stage "crates, PostgreSQL $PG_MAJOR" cargo test --no-fail-fast "$@"
+}
+
+stage "set-up" "$HERE/setup.sh" || { say "0 passed, 1 failed"; exit 1; }
+use_postgres
+stage "lint" "$HERE/lint.sh"
+on_this_postgres
+
+if [ "$PG_CONFIG" = "$PRIVATE_PG_CONFIG" ]; then
+    if [ -n "${CI:-}" ]; then
+        stage "PostgreSQL 15" "$HERE/postgres-15.sh"
+    else
+        "$HERE/postgres-15.sh" || SUMMARY+=("PostgreSQL 15: SKIPPED, see above (CI does not skip it)")
+    fi
+    if [ -x "$POSTGRES_15/usr/lib/postgresql/15/bin/postgres" ]; then
+        export PG_CONFIG=$POSTGRES_15/usr/lib/postgresql/15/bin/pg_config
+        # What needs no server has passed or failed above.
+        on_this_postgres --test '*'
+    fi
+fi
+
+printf '\n'
+printf '%s\n' "${SUMMARY[@]}"
+say "logs: $LOGS"
+say "$PASSED passed, $FAILED failed"
+[ "$FAILED" = 0 ]

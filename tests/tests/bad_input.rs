@@ -1,0 +1,403 @@
+//! Wrong input is an error that names the value and the remedy, with its SQLSTATE; it never crashes the backend.
+
+#![allow(
+    clippy::unwrap_used,
+    reason = "in tests, helpers outside a #[test] included, a panic is the message"
+)]
+
+use std::error::Error;
+
+use iot_kpi_tests::postgres::{Postgres, shared};
+use postgres::Client;
+use postgres::types::{IsNull, ToSql, Type, private::BytesMut};
+
+/// SQL, SQLSTATE, words of the message, words of the hint. `$h`, `$s`, `$c`, `$r` are states of one sample, `$w` is a day.
+type Case = (&'static str, &'static str, &'static str, &'static str);
+
+const PARAMETER: &str = "22023";
+const TIME: &str = "22008";
+const NUMBER: &str = "22003";
+const TEXT: &str = "22P02";
+const BINARY: &str = "22P03";
+const RANGE: &str = "22000";
+
+const SHORTHANDS: [(&str, &str); 5] = [
+    (
+        "$h",
+        "iot_kpi.heartbeat_agg('2026-01-01Z'::timestamptz, interval '3 min')",
+    ),
+    ("$s", "iot_kpi.status_agg('2026-01-01Z'::timestamptz, 'online')"),
+    ("$c", "iot_kpi.cadence_agg('2026-01-01Z'::timestamptz)"),
+    ("$r", "iot_kpi.response_agg(12.5)"),
+    ("$w", "tstzrange('2026-01-01Z', '2026-01-02Z')"),
+];
+
+const AGGREGATES: &[Case] = &[
+    // Times.
+    (
+        "iot_kpi.heartbeat_agg('infinity'::timestamptz, interval '1 min')",
+        TIME,
+        "infinity",
+        "finite timestamp",
+    ),
+    (
+        "iot_kpi.heartbeat_agg('-infinity'::timestamptz, interval '1 min')",
+        TIME,
+        "-infinity",
+        "finite timestamp",
+    ),
+    (
+        "iot_kpi.status_agg('infinity'::timestamptz, 'online')",
+        TIME,
+        "infinity",
+        "finite timestamp",
+    ),
+    (
+        "iot_kpi.cadence_agg('-infinity'::timestamptz)",
+        TIME,
+        "-infinity",
+        "finite timestamp",
+    ),
+    (
+        "iot_kpi.throughput_agg('infinity'::timestamptz, 1)",
+        TIME,
+        "infinity",
+        "finite timestamp",
+    ),
+    ("iot_kpi.live_at($h, 'infinity')", TIME, "infinity", "finite timestamp"),
+    (
+        "iot_kpi.cadence_agg('4714-01-01 BC'::timestamptz)",
+        TIME,
+        "4714-01-01 BC",
+        "",
+    ),
+    // Durations.
+    (
+        "iot_kpi.heartbeat_agg('2026-01-01Z'::timestamptz, interval '0')",
+        PARAMETER,
+        "not 0 s",
+        "above zero",
+    ),
+    (
+        "iot_kpi.heartbeat_agg('2026-01-01Z'::timestamptz, interval '-1 min')",
+        PARAMETER,
+        "not -60 s",
+        "above zero",
+    ),
+    (
+        "iot_kpi.heartbeat_agg('2026-01-01Z'::timestamptz, interval '1 month')",
+        PARAMETER,
+        "exact duration",
+        "'30 days'",
+    ),
+    (
+        "iot_kpi.completeness($c, '0', $w)",
+        PARAMETER,
+        "expected_interval must be positive",
+        "above zero",
+    ),
+    (
+        "iot_kpi.completeness($c, '1 month', $w)",
+        PARAMETER,
+        "exact duration",
+        "'30 days'",
+    ),
+    (
+        "iot_kpi.availability($s, $w, status_ttl => '-1 s')",
+        PARAMETER,
+        "status_ttl must be positive",
+        "above zero",
+    ),
+    (
+        "iot_kpi.outages($h, $w, min_outage => '1 month')",
+        PARAMETER,
+        "min_outage",
+        "'30 days'",
+    ),
+    // Windows.
+    (
+        "iot_kpi.uptime($h, 'empty')",
+        PARAMETER,
+        "window is empty",
+        "two finite bounds",
+    ),
+    (
+        "iot_kpi.uptime($h, tstzrange('2026-01-01Z', '2026-01-01Z'))",
+        PARAMETER,
+        "window is empty",
+        "two finite bounds",
+    ),
+    (
+        "iot_kpi.uptime($h, tstzrange('2026-01-02Z', '2026-01-01Z'))",
+        RANGE,
+        "lower bound",
+        "",
+    ),
+    (
+        "iot_kpi.uptime($h, tstzrange(NULL, '2026-01-01Z'))",
+        PARAMETER,
+        "no lower bound",
+        "two finite bounds",
+    ),
+    (
+        "iot_kpi.uptime($h, tstzrange('2026-01-01Z', NULL))",
+        PARAMETER,
+        "no upper bound",
+        "two finite bounds",
+    ),
+    (
+        "iot_kpi.uptime($h, tstzrange('2026-01-01Z', 'infinity'))",
+        TIME,
+        "infinity",
+        "finite timestamp",
+    ),
+    (
+        "iot_kpi.availability($s, 'empty')",
+        PARAMETER,
+        "window is empty",
+        "two finite bounds",
+    ),
+    (
+        "iot_kpi.periods($s, 'empty')",
+        PARAMETER,
+        "window is empty",
+        "two finite bounds",
+    ),
+    (
+        "iot_kpi.regularity($c, '1 min', 'empty')",
+        PARAMETER,
+        "window is empty",
+        "two finite bounds",
+    ),
+    // Numbers.
+    ("iot_kpi.response_agg('NaN'::float8)", NUMBER, "NaN", "milliseconds"),
+    (
+        "iot_kpi.response_agg('Infinity'::float8)",
+        NUMBER,
+        "inf",
+        "milliseconds",
+    ),
+    ("iot_kpi.response_agg(-1)", NUMBER, "-1", "milliseconds"),
+    ("iot_kpi.percentile($r, 1.5)", PARAMETER, "1.5", "0.95"),
+    ("iot_kpi.percentile($r, 'NaN')", PARAMETER, "NaN", "0.95"),
+    ("iot_kpi.percentiles($r, ARRAY[0.5, NULL])", PARAMETER, "NULL", "NULLs"),
+    ("iot_kpi.apdex($r, 0)", PARAMETER, "positive", "200"),
+    ("iot_kpi.apdex($r, 'NaN')", PARAMETER, "NaN", "200"),
+    ("iot_kpi.apdex($r, 100, -1)", PARAMETER, "-1", "zero or more"),
+    (
+        "iot_kpi.throughput_agg('2026-01-01Z'::timestamptz, 'NaN')",
+        NUMBER,
+        "NaN",
+        "counter",
+    ),
+    (
+        "iot_kpi.throughput_agg('2026-01-01Z'::timestamptz, 1, 'gauge')",
+        PARAMETER,
+        "\"gauge\"",
+        "'delta'",
+    ),
+    (
+        "iot_kpi.error_rate(5, 3)",
+        PARAMETER,
+        "5 failed of 3",
+        "failed attempts first",
+    ),
+    ("iot_kpi.error_rate(-1, 3)", PARAMETER, "-1", "zero or more"),
+    ("iot_kpi.burn_rate(0.9, 1)", PARAMETER, "objective", "0.999"),
+    ("iot_kpi.burn_rate('NaN', 0.9)", PARAMETER, "NaN", "0.999"),
+    (
+        "iot_kpi.error_budget(0.9, '1 month')",
+        PARAMETER,
+        "exact duration",
+        "'30 days'",
+    ),
+    ("iot_kpi.nines(1.5)", PARAMETER, "1.5", "0.999"),
+    // Words.
+    (
+        "iot_kpi.status_agg('2026-01-01Z'::timestamptz, 'asleep')",
+        PARAMETER,
+        "\"asleep\"",
+        "online, degraded",
+    ),
+    (
+        "iot_kpi.status_agg('2026-01-01Z'::timestamptz, repeat('x', 10000))",
+        PARAMETER,
+        "xxxx",
+        "online, degraded",
+    ),
+    (
+        "iot_kpi.duration_in($s, 'asleep', $w)",
+        PARAMETER,
+        "\"asleep\"",
+        "online, degraded",
+    ),
+    // States.
+    ("'nonsense'::iot_kpi.heartbeats", TEXT, "\"nonsense\"", "hexadecimal"),
+    ("''::iot_kpi.cadence", TEXT, "\"\"", "hexadecimal"),
+    ("'\\x0'::iot_kpi.status_timeline", TEXT, "\\x0", "hexadecimal"),
+    (
+        "'\\x00'::iot_kpi.response_sketch",
+        BINARY,
+        "malformed response_sketch",
+        "truncated",
+    ),
+    (
+        "$c::text::iot_kpi.heartbeats",
+        BINARY,
+        "malformed heartbeats",
+        "another type",
+    ),
+];
+
+#[test]
+fn aggregates_and_accessors() {
+    let database = shared().extension("bad_input");
+    check(&mut database.client(), AGGREGATES);
+    assert_healthy(shared());
+}
+
+#[test]
+fn nulls_give_null() {
+    let database = shared().extension("bad_input_null");
+    let mut client = database.client();
+    for expression in [
+        "iot_kpi.last_beat(iot_kpi.heartbeat_agg(NULL, interval '1 min'))",
+        "iot_kpi.jitter(iot_kpi.cadence_agg(NULL), '1 min', $w)",
+        "iot_kpi.percentile(iot_kpi.response_agg(NULL), 0.5)",
+        "iot_kpi.uptime(NULL, $w)",
+        "iot_kpi.uptime($h, NULL)",
+        "iot_kpi.percentile($r, NULL)",
+        "iot_kpi.error_rate(0, 0)",
+        "iot_kpi.nines(1)",
+    ] {
+        let sql = format!("SELECT ({}) IS NULL", expand(expression));
+        let null: bool = client
+            .query_one(&sql, &[])
+            .unwrap_or_else(|error| panic!("{expression}: {error:?}"))
+            .get(0);
+        assert!(null, "{expression} is not NULL");
+    }
+}
+
+/// A sample of each type, for damage.
+const STATES: [(&str, &str); 5] = [
+    ("heartbeats", "iot_kpi.heartbeat_agg(t, interval '90 s')"),
+    (
+        "status_timeline",
+        "iot_kpi.status_agg(t, CASE WHEN n % 7 = 0 THEN 'offline' ELSE 'online' END)",
+    ),
+    ("cadence", "iot_kpi.cadence_agg(t)"),
+    ("response_sketch", "iot_kpi.response_agg(n)"),
+    ("throughput", "iot_kpi.throughput_agg(t, n)"),
+];
+const SAMPLES: &str = "(SELECT '2026-01-01Z'::timestamptz + n * interval '61 s' + (n % 5) * interval '1 s' AS t, n
+                        FROM generate_series(1, 100) AS n) AS samples";
+
+/// Every truncation and every changed byte is refused, or gives a state that can be used.
+#[test]
+fn damaged_states() {
+    let database = shared().extension("bad_input_states");
+    let mut client = database.client();
+    for (name, aggregate) in STATES {
+        let sql = format!("SELECT iot_kpi.{name}_send({aggregate}) FROM {SAMPLES}");
+        let state: Vec<u8> = client.query_one(&sql, &[]).unwrap().get(0);
+        let receive = client
+            .prepare(&format!("SELECT iot_kpi.rollup($1::iot_kpi.{name})::text"))
+            .unwrap();
+        let truncated = (0..state.len()).map(|length| state[..length].to_vec());
+        let changed = (0..state.len()).flat_map(|place| {
+            let state = &state;
+            [0x01_u8, 0x80, 0xff].map(move |bits| {
+                let mut changed = state.clone();
+                changed[place] ^= bits;
+                changed
+            })
+        });
+        let longer = [state.clone(), vec![0]].concat();
+        for (number, damaged) in truncated.chain(changed).chain([longer]).enumerate() {
+            if let Err(error) = client.query(&receive, &[&Raw(damaged)]) {
+                let error = error
+                    .as_db_error()
+                    .unwrap_or_else(|| panic!("{name}, damage {number}: {error}"));
+                assert!(
+                    [BINARY, TIME, NUMBER].contains(&error.code().code()),
+                    "{name}, damage {number}: {error:?}"
+                );
+            } else {
+                assert!(
+                    number >= state.len(),
+                    "{name}: {number} bytes of {} were taken for a state",
+                    state.len()
+                );
+            }
+        }
+        client.query_one(&receive, &[&Raw(state)]).unwrap();
+    }
+    assert_healthy(shared());
+}
+
+/// Bytes for the receive function of any type.
+#[derive(Debug)]
+struct Raw(Vec<u8>);
+
+impl ToSql for Raw {
+    fn to_sql(&self, _: &Type, out: &mut BytesMut) -> Result<IsNull, Box<dyn Error + Sync + Send>> {
+        out.extend_from_slice(&self.0);
+        Ok(IsNull::No)
+    }
+    fn accepts(_: &Type) -> bool {
+        true
+    }
+    postgres::types::to_sql_checked!();
+}
+
+fn expand(sql: &str) -> String {
+    SHORTHANDS
+        .iter()
+        .fold(sql.to_owned(), |sql, (short, long)| sql.replace(short, long))
+}
+
+fn check(client: &mut Client, cases: &[Case]) {
+    let wrong: Vec<String> = cases.iter().filter_map(|case| wrong(client, case)).collect();
+    assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+}
+
+/// What is wrong with an error, if anything is.
+fn wrong(client: &mut Client, (sql, code, message, hint): &Case) -> Option<String> {
+    let statement = if sql.contains(' ') && sql.starts_with(|c: char| c.is_uppercase()) {
+        expand(sql)
+    } else {
+        format!("SELECT {}", expand(sql))
+    };
+    let Err(error) = client.batch_execute(&statement) else {
+        return Some(format!("{sql}: no error"));
+    };
+    let Some(error) = error.as_db_error() else {
+        return Some(format!("{sql}: {error}"));
+    };
+    let right = error.code().code() == *code
+        && error.message().contains(message)
+        && error.hint().unwrap_or_default().contains(hint);
+    (!right).then(|| {
+        format!(
+            "{sql}: {} {:?} {:?}",
+            error.code().code(),
+            error.message(),
+            error.hint().unwrap_or_default()
+        )
+    })
+}
+
+fn assert_healthy(server: &Postgres) {
+    let log = server.log();
+    for word in [
+        "terminated by signal",
+        "PANIC",
+        "panicked",
+        "was terminated",
+        "internal error",
+    ] {
+        let line = log.lines().find(|line| line.contains(word));
+        assert!(line.is_none(), "the server's log says: {line:?}");
+    }
+}
