@@ -7,12 +7,14 @@ AS $$ SELECT 7666211735220613476 $$;
 COMMENT ON FUNCTION iot_kpi.store_lock() IS 'Key of the advisory lock under which tables and partitions are made and dropped';
 
 CREATE FUNCTION iot_kpi.has_partition(day timestamptz) RETURNS boolean
-LANGUAGE sql STABLE
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
--- A table of that name may exist and be detached.
-SELECT EXISTS (SELECT FROM pg_catalog.pg_inherits
-               WHERE inhrelid = pg_catalog.to_regclass('iot.device_metrics_p' || pg_catalog.to_char(day AT TIME ZONE 'UTC', 'YYYYMMDD'))::oid
-                 AND inhparent = pg_catalog.to_regclass('iot.device_metrics')::oid)
+BEGIN
+    -- A table of that name may exist and be detached.
+    RETURN EXISTS (SELECT FROM pg_inherits
+                   WHERE inhrelid = to_regclass('iot.device_metrics_p' || to_char(day AT TIME ZONE 'UTC', 'YYYYMMDD'))
+                     AND inhparent = to_regclass('iot.device_metrics'));
+END
 $$;
 COMMENT ON FUNCTION iot_kpi.has_partition(timestamptz) IS 'Whether the UTC day of an instant has a partition in iot.device_metrics';
 
@@ -72,10 +74,12 @@ COMMENT ON FUNCTION iot_kpi.make_partitions(tstzrange) IS
     'Makes the partitions of iot.device_metrics for every UTC day in a range (default: yesterday to now + setting partitions_ahead); returns how many were missing';
 
 CREATE FUNCTION iot_kpi.earliest_sample() RETURNS timestamptz
-LANGUAGE sql STABLE
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
--- greatest() skips the NULL of a store that keeps everything.
-SELECT greatest(pg_catalog.now() - iot_kpi.setting('retention')::interval, timestamptz '1970-01-01 00:00+00')
+BEGIN
+    -- greatest() skips the NULL of a store that keeps everything.
+    RETURN greatest(now() - iot_kpi.setting('retention')::interval, timestamptz '1970-01-01 00:00+00');
+END
 $$;
 COMMENT ON FUNCTION iot_kpi.earliest_sample() IS 'Samples before this instant are refused: the setting retention, and never before 1970';
 

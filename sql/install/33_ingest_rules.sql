@@ -9,7 +9,7 @@
 CREATE FUNCTION iot_kpi.sample_fault(
     device_id text, device_known boolean, "time" timestamptz, earliest timestamptz, latest timestamptz)
 RETURNS text[]
-LANGUAGE sql IMMUTABLE PARALLEL SAFE
+LANGUAGE sql STABLE PARALLEL SAFE
 AS $$
 SELECT CASE
     WHEN device_id IS NULL THEN ARRAY['device_id', 'device_id is null', 'Name the device.']
@@ -29,7 +29,7 @@ COMMENT ON FUNCTION iot_kpi.sample_fault(text, boolean, timestamptz, timestamptz
 
 CREATE FUNCTION iot_kpi.value_fault(metric text, kind text, minimum float8, maximum float8, value float8)
 RETURNS text[]
-LANGUAGE sql IMMUTABLE PARALLEL SAFE
+LANGUAGE sql STABLE PARALLEL SAFE
 AS $$
 SELECT CASE
     WHEN metric IS NULL THEN ARRAY['metric', 'metric is null', 'Name the metric.']
@@ -48,7 +48,7 @@ COMMENT ON FUNCTION iot_kpi.value_fault(text, text, float8, float8, float8) IS
 
 CREATE FUNCTION iot_kpi.status_fault(status text, reason text)
 RETURNS text[]
-LANGUAGE sql IMMUTABLE PARALLEL SAFE
+LANGUAGE sql STABLE PARALLEL SAFE
 AS $$
 SELECT CASE
     WHEN status IS NULL THEN ARRAY['status', 'status is null', 'Use online, degraded, offline, error, maintenance or unknown.']
