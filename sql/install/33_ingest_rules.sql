@@ -119,10 +119,11 @@ COMMENT ON FUNCTION iot_kpi.lock_for_calculation(text[], timestamptz) IS
 CREATE FUNCTION iot_kpi.mark_stale(device_ids text[], firsts timestamptz[], lasts timestamptz[]) RETURNS void
 LANGUAGE sql
 AS $$
--- A beat reaches past itself; what a collector sends decides what is known of its devices.
+-- A beat reaches past itself; what a collector sends decides what is known of its devices. Seconds, not days: a day of an interval
+-- is 23 or 25 hours long where clocks change.
 WITH changed AS (
-    SELECT s.device_id, s.first,
-           s.last + greatest(coalesce(d.liveness, 3 * d.expected_interval), 1.5 * d.expected_interval) AS last
+    SELECT s.device_id, s.first, s.last + pg_catalog.make_interval(secs => extract(epoch FROM
+               greatest(coalesce(d.liveness, 3 * d.expected_interval), 1.5 * d.expected_interval))::float8) AS last
     FROM unnest(device_ids, firsts, lasts) s (device_id, first, last) JOIN iot.devices d USING (device_id)
 ), affected AS (
     SELECT * FROM changed
@@ -132,9 +133,10 @@ WITH changed AS (
 UPDATE iot.kpi_calculations k SET stale = true
 FROM affected a
 WHERE k.device_id = a.device_id AND NOT k.stale AND k.grain IN ('hour', 'day')
-  -- For the index: no period is longer than a day, and ranges sort by their start.
-  AND k.period > tstzrange(a.first - interval '24 hours', a.first - interval '24 hours', '[]') AND k.period < tstzrange(a.last, NULL)
-  AND upper(k.period) > a.first
+  -- For the index: no period is longer than 25 hours, and ranges sort by their start.
+  AND k.period > tstzrange(a.first - interval '26 hours', a.first - interval '26 hours', '[]') AND k.period < tstzrange(a.last, NULL)
+  -- What lies exactly at its end bears upon a period too.
+  AND upper(k.period) >= a.first
 $$;
 COMMENT ON FUNCTION iot_kpi.mark_stale(text[], timestamptz[], timestamptz[]) IS
     'Marks the calculations stale that samples of devices between two instants bear upon; -infinity and infinity are allowed. Lock the devices first';
@@ -268,7 +270,7 @@ BEGIN
     IF recount IS NOT NULL THEN
         PERFORM iot_kpi.recount_liveness(recount);
     END IF;
-    IF EXISTS (SELECT FROM unnest(changed.firsts) first WHERE first < calculated) THEN
+    IF EXISTS (SELECT FROM unnest(changed.firsts) first WHERE first <= calculated) THEN
         PERFORM iot_kpi.mark_stale(changed.device_ids, changed.firsts, changed.untils);
     END IF;
     RETURN NULL;
