@@ -20,6 +20,8 @@ COMMENT ON FUNCTION iot_kpi.has_partition(timestamptz) IS 'Whether the UTC day o
 
 CREATE FUNCTION iot_kpi.make_partition(day timestamptz) RETURNS boolean
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+-- The bounds go through text, where a session's own style could misread what it wrote (IST is not only India's).
+SET datestyle = 'ISO, YMD' SET timezone = 'UTC'
 AS $$
 DECLARE
     first constant timestamptz := date_trunc('day', day, 'UTC');

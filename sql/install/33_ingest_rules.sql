@@ -407,6 +407,14 @@ BEGIN
     PERFORM iot_kpi.check_duration('expected_interval', NEW.expected_interval);
     PERFORM iot_kpi.check_duration('liveness', NEW.liveness);
     PERFORM iot_kpi.check_duration('status_ttl', NEW.status_ttl);
+    IF NOT (NEW.response_target > 0 AND NEW.response_target < 'infinity') THEN
+        RAISE EXCEPTION 'response_target cannot be %', NEW.response_target
+            USING ERRCODE = 'invalid_parameter_value', HINT = 'Give milliseconds, above zero.';
+    END IF;
+    IF NOT isfinite(NEW.commissioned_at) OR NOT isfinite(NEW.decommissioned_at) OR NEW.decommissioned_at < NEW.commissioned_at THEN
+        RAISE EXCEPTION 'a device cannot be in service from % to %', NEW.commissioned_at, NEW.decommissioned_at
+            USING ERRCODE = 'invalid_parameter_value', HINT = 'Leave either of them NULL when it is open, and let it end after it began.';
+    END IF;
     IF TG_OP = 'UPDATE' THEN
         IF NEW.device_id <> OLD.device_id THEN
             RAISE EXCEPTION 'device % cannot be renamed to %', quote_literal(OLD.device_id), quote_literal(NEW.device_id)
@@ -421,7 +429,7 @@ BEGIN
     RETURN NEW;
 END
 $$;
-COMMENT ON FUNCTION iot_kpi.check_device() IS 'Row trigger of iot.devices: fills in the name, refuses durations that are not exact';
+COMMENT ON FUNCTION iot_kpi.check_device() IS 'Row trigger of iot.devices: fills in the name, refuses what cannot be meant';
 
 CREATE FUNCTION iot_kpi.devices_updated() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
