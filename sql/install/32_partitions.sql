@@ -10,10 +10,11 @@ CREATE FUNCTION iot_kpi.has_partition(day timestamptz) RETURNS boolean
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    -- A table of that name may exist and be detached.
-    RETURN EXISTS (SELECT FROM pg_inherits
-                   WHERE inhrelid = to_regclass('iot.device_metrics_p' || to_char(day AT TIME ZONE 'UTC', 'YYYYMMDD'))
-                     AND inhparent = to_regclass('iot.device_metrics'));
+    -- By the catalogs and not by to_regclass(), whose cache may not have heard yet of a table another session made. And a table
+    -- of that name may be detached.
+    RETURN EXISTS (SELECT FROM pg_class c JOIN pg_inherits i ON i.inhrelid = c.oid
+                   WHERE c.relname = 'device_metrics_p' || to_char(day AT TIME ZONE 'UTC', 'YYYYMMDD')
+                     AND c.relnamespace = to_regnamespace('iot') AND i.inhparent = to_regclass('iot.device_metrics'));
 END
 $$;
 COMMENT ON FUNCTION iot_kpi.has_partition(timestamptz) IS 'Whether the UTC day of an instant has a partition in iot.device_metrics';
@@ -47,6 +48,8 @@ DECLARE
     -- Further back a partition name could not hold the year; and no device's clock is right before 1970.
     earliest constant timestamptz := '1970-01-01 00:00+00';
     latest constant timestamptz := '10000-01-01 00:00+00';
+    -- Five years of partitions just fit into the lock table of a server with default settings.
+    most constant interval := '1827 days';
     wanted constant tstzrange := coalesce(during, tstzrange(now() - interval '1 day',
                                           now() + iot_kpi.setting('partitions_ahead')::interval, '[]'));
     day timestamptz;
@@ -56,10 +59,10 @@ BEGIN
        OR NOT isfinite(lower(wanted)) OR NOT isfinite(upper(wanted)) THEN
         RAISE EXCEPTION 'cannot make partitions for the range %', wanted
             USING ERRCODE = 'invalid_parameter_value', HINT = 'Give a range with a start and a later end.';
-    ELSIF lower(wanted) < earliest OR upper(wanted) > latest OR upper(wanted) - lower(wanted) > interval '14610 days' THEN
+    ELSIF lower(wanted) < earliest OR upper(wanted) > latest OR upper(wanted) - lower(wanted) > most THEN
         RAISE EXCEPTION 'cannot make partitions for the range %', wanted
             USING ERRCODE = 'invalid_parameter_value',
-                  HINT = 'One call makes the partitions of at most 40 years, between the years 1970 and 9999.';
+                  HINT = 'One call makes the partitions of at most five years, within 1970 to 9999; call it for each part of a longer range.';
     END IF;
     day := date_trunc('day', lower(wanted), 'UTC');
     WHILE day < upper(wanted) OR (day = upper(wanted) AND upper_inc(wanted)) LOOP
