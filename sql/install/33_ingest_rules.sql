@@ -89,7 +89,7 @@ COMMENT ON FUNCTION iot_kpi.quiet() IS
     'Whether the triggers leave the running statement alone, because the function that runs it does their work itself';
 
 CREATE FUNCTION iot_kpi.lock_liveness(device_ids text[]) RETURNS void
-LANGUAGE sql
+LANGUAGE sql SET search_path = pg_catalog, pg_temp
 AS $$
 -- DO UPDATE locks every row, also those that its WHERE leaves as they are.
 INSERT INTO iot.device_liveness AS l (device_id)
@@ -102,11 +102,11 @@ COMMENT ON FUNCTION iot_kpi.lock_liveness(text[]) IS
     'Locks the device_liveness rows of devices (NULL: all) in key order until the transaction ends, making those that are missing';
 
 CREATE FUNCTION iot_kpi.lock_for_calculation(device_ids text[], until timestamptz) RETURNS void
-LANGUAGE sql
+LANGUAGE sql SET search_path = pg_catalog, pg_temp
 AS $$
 -- Their collectors too: a calculation also reads the collectors' beats.
 INSERT INTO iot.device_liveness AS l (device_id, calculated_at, calculated_until)
-SELECT d.device_id, pg_catalog.now(), until FROM iot.devices d
+SELECT d.device_id, now(), until FROM iot.devices d
 WHERE device_ids IS NULL OR d.device_id = ANY (device_ids)
    OR d.device_id IN (SELECT o.collector_id FROM iot.devices o WHERE o.device_id = ANY (device_ids))
 ORDER BY d.device_id
@@ -117,12 +117,12 @@ COMMENT ON FUNCTION iot_kpi.lock_for_calculation(text[], timestamptz) IS
     'First step of a calculation: locks devices (NULL: all) and their collectors against writers, and notes that periods up to an instant depend on them. Read the evidence in a later statement';
 
 CREATE FUNCTION iot_kpi.mark_stale(device_ids text[], firsts timestamptz[], lasts timestamptz[]) RETURNS void
-LANGUAGE sql
+LANGUAGE sql SET search_path = pg_catalog, pg_temp
 AS $$
 -- A beat reaches past itself; what a collector sends decides what is known of its devices. Seconds, not days: a day of an interval
 -- is 23 or 25 hours long where clocks change.
 WITH changed AS (
-    SELECT s.device_id, s.first, s.last + pg_catalog.make_interval(secs => extract(epoch FROM
+    SELECT s.device_id, s.first, s.last + make_interval(secs => extract(epoch FROM
                greatest(coalesce(d.liveness, 3 * d.expected_interval), 1.5 * d.expected_interval))::float8) AS last
     FROM unnest(device_ids, firsts, lasts) s (device_id, first, last) JOIN iot.devices d USING (device_id)
 ), affected AS (
@@ -142,7 +142,7 @@ COMMENT ON FUNCTION iot_kpi.mark_stale(text[], timestamptz[], timestamptz[]) IS
     'Marks the calculations stale that samples of devices between two instants bear upon; -infinity and infinity are allowed. Lock the devices first';
 
 CREATE FUNCTION iot_kpi.recount_liveness(device_ids text[]) RETURNS void
-LANGUAGE sql
+LANGUAGE sql SET search_path = pg_catalog, pg_temp
 AS $$
 UPDATE iot.device_liveness l
 SET last_measured = m.last_measured, last_received = m.last_received, last_beat = m.last_beat

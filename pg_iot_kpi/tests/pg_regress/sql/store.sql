@@ -40,8 +40,10 @@ SELECT iot_kpi.setting('clock_skew'), (SELECT maximum FROM iot.metric_types WHER
 
 -- An older store is brought up to date, a newer one is left alone.
 UPDATE iot.settings SET value = '0' WHERE name = 'store_version';
+ALTER TABLE iot.kpi_calculations DROP COLUMN apdex;
 SELECT status, remedy FROM iot_kpi.health() WHERE "check" = 'store';
 SELECT iot_kpi.create_store();
+SELECT apdex FROM iot.kpi_calculations;
 UPDATE iot.settings SET value = '999' WHERE name = 'store_version';
 SELECT iot_kpi.create_store();
 UPDATE iot.settings SET value = '1' WHERE name = 'store_version';
