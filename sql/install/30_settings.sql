@@ -23,11 +23,13 @@ COMMENT ON FUNCTION iot_kpi.default_settings() IS
     'Every setting of a store with its default value, its kind (an interval, or the allowed words) and its meaning';
 
 CREATE FUNCTION iot_kpi.setting(name text) RETURNS text
-LANGUAGE sql STABLE
+-- plpgsql keeps the plan, and every batch of samples asks for several settings.
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
-SELECT coalesce(stored.value, preset.value)
-FROM iot_kpi.default_settings() preset LEFT JOIN iot.settings stored ON stored.name = preset.name
-WHERE preset.name = $1
+BEGIN
+    RETURN coalesce((SELECT stored.value FROM iot.settings stored WHERE stored.name = $1),
+                    (SELECT preset.value FROM iot_kpi.default_settings() preset WHERE preset.name = $1));
+END
 $$;
 COMMENT ON FUNCTION iot_kpi.setting(text) IS
     'Value of a setting in iot.settings, or its default; NULL for a name that is not a setting';

@@ -7,17 +7,22 @@ AS $$ SELECT 7666211735220613476 $$;
 COMMENT ON FUNCTION iot_kpi.store_lock() IS 'Key of the advisory lock under which tables and partitions are made and dropped';
 
 CREATE FUNCTION iot_kpi.has_partition(day timestamptz) RETURNS boolean
-LANGUAGE sql STABLE
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
--- A table of that name may exist and be detached.
-SELECT EXISTS (SELECT FROM pg_catalog.pg_inherits
-               WHERE inhrelid = pg_catalog.to_regclass('iot.device_metrics_p' || pg_catalog.to_char(day AT TIME ZONE 'UTC', 'YYYYMMDD'))::oid
-                 AND inhparent = pg_catalog.to_regclass('iot.device_metrics')::oid)
+BEGIN
+    -- By the catalogs and not by to_regclass(), whose cache may not have heard yet of a table another session made. And a table
+    -- of that name may be detached.
+    RETURN EXISTS (SELECT FROM pg_class c JOIN pg_inherits i ON i.inhrelid = c.oid
+                   WHERE c.relname = 'device_metrics_p' || to_char(day AT TIME ZONE 'UTC', 'YYYYMMDD')
+                     AND c.relnamespace = to_regnamespace('iot') AND i.inhparent = to_regclass('iot.device_metrics'));
+END
 $$;
 COMMENT ON FUNCTION iot_kpi.has_partition(timestamptz) IS 'Whether the UTC day of an instant has a partition in iot.device_metrics';
 
 CREATE FUNCTION iot_kpi.make_partition(day timestamptz) RETURNS boolean
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+-- The bounds go through text, where a session's own style could misread what it wrote (IST is not only India's).
+SET datestyle = 'ISO, YMD' SET timezone = 'UTC'
 AS $$
 DECLARE
     first constant timestamptz := date_trunc('day', day, 'UTC');
@@ -43,6 +48,8 @@ DECLARE
     -- Further back a partition name could not hold the year; and no device's clock is right before 1970.
     earliest constant timestamptz := '1970-01-01 00:00+00';
     latest constant timestamptz := '10000-01-01 00:00+00';
+    -- Five years of partitions just fit into the lock table of a server with default settings.
+    most constant interval := '1827 days';
     wanted constant tstzrange := coalesce(during, tstzrange(now() - interval '1 day',
                                           now() + iot_kpi.setting('partitions_ahead')::interval, '[]'));
     day timestamptz;
@@ -52,10 +59,10 @@ BEGIN
        OR NOT isfinite(lower(wanted)) OR NOT isfinite(upper(wanted)) THEN
         RAISE EXCEPTION 'cannot make partitions for the range %', wanted
             USING ERRCODE = 'invalid_parameter_value', HINT = 'Give a range with a start and a later end.';
-    ELSIF lower(wanted) < earliest OR upper(wanted) > latest OR upper(wanted) - lower(wanted) > interval '14610 days' THEN
+    ELSIF lower(wanted) < earliest OR upper(wanted) > latest OR upper(wanted) - lower(wanted) > most THEN
         RAISE EXCEPTION 'cannot make partitions for the range %', wanted
             USING ERRCODE = 'invalid_parameter_value',
-                  HINT = 'One call makes the partitions of at most 40 years, between the years 1970 and 9999.';
+                  HINT = 'One call makes the partitions of at most five years, within 1970 to 9999; call it for each part of a longer range.';
     END IF;
     day := date_trunc('day', lower(wanted), 'UTC');
     WHILE day < upper(wanted) OR (day = upper(wanted) AND upper_inc(wanted)) LOOP
@@ -72,10 +79,12 @@ COMMENT ON FUNCTION iot_kpi.make_partitions(tstzrange) IS
     'Makes the partitions of iot.device_metrics for every UTC day in a range (default: yesterday to now + setting partitions_ahead); returns how many were missing';
 
 CREATE FUNCTION iot_kpi.earliest_sample() RETURNS timestamptz
-LANGUAGE sql STABLE
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
--- greatest() skips the NULL of a store that keeps everything.
-SELECT greatest(pg_catalog.now() - iot_kpi.setting('retention')::interval, timestamptz '1970-01-01 00:00+00')
+BEGIN
+    -- greatest() skips the NULL of a store that keeps everything.
+    RETURN greatest(now() - iot_kpi.setting('retention')::interval, timestamptz '1970-01-01 00:00+00');
+END
 $$;
 COMMENT ON FUNCTION iot_kpi.earliest_sample() IS 'Samples before this instant are refused: the setting retention, and never before 1970';
 

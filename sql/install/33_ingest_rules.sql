@@ -9,7 +9,7 @@
 CREATE FUNCTION iot_kpi.sample_fault(
     device_id text, device_known boolean, "time" timestamptz, earliest timestamptz, latest timestamptz)
 RETURNS text[]
-LANGUAGE sql IMMUTABLE PARALLEL SAFE
+LANGUAGE sql STABLE PARALLEL SAFE
 AS $$
 SELECT CASE
     WHEN device_id IS NULL THEN ARRAY['device_id', 'device_id is null', 'Name the device.']
@@ -29,7 +29,7 @@ COMMENT ON FUNCTION iot_kpi.sample_fault(text, boolean, timestamptz, timestamptz
 
 CREATE FUNCTION iot_kpi.value_fault(metric text, kind text, minimum float8, maximum float8, value float8)
 RETURNS text[]
-LANGUAGE sql IMMUTABLE PARALLEL SAFE
+LANGUAGE sql STABLE PARALLEL SAFE
 AS $$
 SELECT CASE
     WHEN metric IS NULL THEN ARRAY['metric', 'metric is null', 'Name the metric.']
@@ -48,7 +48,7 @@ COMMENT ON FUNCTION iot_kpi.value_fault(text, text, float8, float8, float8) IS
 
 CREATE FUNCTION iot_kpi.status_fault(status text, reason text)
 RETURNS text[]
-LANGUAGE sql IMMUTABLE PARALLEL SAFE
+LANGUAGE sql STABLE PARALLEL SAFE
 AS $$
 SELECT CASE
     WHEN status IS NULL THEN ARRAY['status', 'status is null', 'Use online, degraded, offline, error, maintenance or unknown.']
@@ -89,7 +89,7 @@ COMMENT ON FUNCTION iot_kpi.quiet() IS
     'Whether the triggers leave the running statement alone, because the function that runs it does their work itself';
 
 CREATE FUNCTION iot_kpi.lock_liveness(device_ids text[]) RETURNS void
-LANGUAGE sql
+LANGUAGE sql SET search_path = pg_catalog, pg_temp
 AS $$
 -- DO UPDATE locks every row, also those that its WHERE leaves as they are.
 INSERT INTO iot.device_liveness AS l (device_id)
@@ -102,11 +102,11 @@ COMMENT ON FUNCTION iot_kpi.lock_liveness(text[]) IS
     'Locks the device_liveness rows of devices (NULL: all) in key order until the transaction ends, making those that are missing';
 
 CREATE FUNCTION iot_kpi.lock_for_calculation(device_ids text[], until timestamptz) RETURNS void
-LANGUAGE sql
+LANGUAGE sql SET search_path = pg_catalog, pg_temp
 AS $$
 -- Their collectors too: a calculation also reads the collectors' beats.
 INSERT INTO iot.device_liveness AS l (device_id, calculated_at, calculated_until)
-SELECT d.device_id, pg_catalog.now(), until FROM iot.devices d
+SELECT d.device_id, now(), until FROM iot.devices d
 WHERE device_ids IS NULL OR d.device_id = ANY (device_ids)
    OR d.device_id IN (SELECT o.collector_id FROM iot.devices o WHERE o.device_id = ANY (device_ids))
 ORDER BY d.device_id
@@ -117,12 +117,13 @@ COMMENT ON FUNCTION iot_kpi.lock_for_calculation(text[], timestamptz) IS
     'First step of a calculation: locks devices (NULL: all) and their collectors against writers, and notes that periods up to an instant depend on them. Read the evidence in a later statement';
 
 CREATE FUNCTION iot_kpi.mark_stale(device_ids text[], firsts timestamptz[], lasts timestamptz[]) RETURNS void
-LANGUAGE sql
+LANGUAGE sql SET search_path = pg_catalog, pg_temp
 AS $$
--- A beat reaches past itself; what a collector sends decides what is known of its devices.
+-- A beat reaches past itself; what a collector sends decides what is known of its devices. Seconds, not days: a day of an interval
+-- is 23 or 25 hours long where clocks change.
 WITH changed AS (
-    SELECT s.device_id, s.first,
-           s.last + greatest(coalesce(d.liveness, 3 * d.expected_interval), 1.5 * d.expected_interval) AS last
+    SELECT s.device_id, s.first, s.last + make_interval(secs => extract(epoch FROM
+               greatest(coalesce(d.liveness, 3 * d.expected_interval), 1.5 * d.expected_interval))::float8) AS last
     FROM unnest(device_ids, firsts, lasts) s (device_id, first, last) JOIN iot.devices d USING (device_id)
 ), affected AS (
     SELECT * FROM changed
@@ -132,15 +133,16 @@ WITH changed AS (
 UPDATE iot.kpi_calculations k SET stale = true
 FROM affected a
 WHERE k.device_id = a.device_id AND NOT k.stale AND k.grain IN ('hour', 'day')
-  -- For the index: no period is longer than a day, and ranges sort by their start.
-  AND k.period > tstzrange(a.first - interval '24 hours', a.first - interval '24 hours', '[]') AND k.period < tstzrange(a.last, NULL)
-  AND upper(k.period) > a.first
+  -- For the index: no period is longer than 25 hours, and ranges sort by their start.
+  AND k.period > tstzrange(a.first - interval '26 hours', a.first - interval '26 hours', '[]') AND k.period < tstzrange(a.last, NULL)
+  -- What lies exactly at its end bears upon a period too.
+  AND upper(k.period) >= a.first
 $$;
 COMMENT ON FUNCTION iot_kpi.mark_stale(text[], timestamptz[], timestamptz[]) IS
     'Marks the calculations stale that samples of devices between two instants bear upon; -infinity and infinity are allowed. Lock the devices first';
 
 CREATE FUNCTION iot_kpi.recount_liveness(device_ids text[]) RETURNS void
-LANGUAGE sql
+LANGUAGE sql SET search_path = pg_catalog, pg_temp
 AS $$
 UPDATE iot.device_liveness l
 SET last_measured = m.last_measured, last_received = m.last_received, last_beat = m.last_beat
@@ -268,7 +270,7 @@ BEGIN
     IF recount IS NOT NULL THEN
         PERFORM iot_kpi.recount_liveness(recount);
     END IF;
-    IF EXISTS (SELECT FROM unnest(changed.firsts) first WHERE first < calculated) THEN
+    IF EXISTS (SELECT FROM unnest(changed.firsts) first WHERE first <= calculated) THEN
         PERFORM iot_kpi.mark_stale(changed.device_ids, changed.firsts, changed.untils);
     END IF;
     RETURN NULL;
@@ -405,6 +407,14 @@ BEGIN
     PERFORM iot_kpi.check_duration('expected_interval', NEW.expected_interval);
     PERFORM iot_kpi.check_duration('liveness', NEW.liveness);
     PERFORM iot_kpi.check_duration('status_ttl', NEW.status_ttl);
+    IF NOT (NEW.response_target > 0 AND NEW.response_target < 'infinity') THEN
+        RAISE EXCEPTION 'response_target cannot be %', NEW.response_target
+            USING ERRCODE = 'invalid_parameter_value', HINT = 'Give milliseconds, above zero.';
+    END IF;
+    IF NOT isfinite(NEW.commissioned_at) OR NOT isfinite(NEW.decommissioned_at) OR NEW.decommissioned_at < NEW.commissioned_at THEN
+        RAISE EXCEPTION 'a device cannot be in service from % to %', NEW.commissioned_at, NEW.decommissioned_at
+            USING ERRCODE = 'invalid_parameter_value', HINT = 'Leave either of them NULL when it is open, and let it end after it began.';
+    END IF;
     IF TG_OP = 'UPDATE' THEN
         IF NEW.device_id <> OLD.device_id THEN
             RAISE EXCEPTION 'device % cannot be renamed to %', quote_literal(OLD.device_id), quote_literal(NEW.device_id)
@@ -419,7 +429,7 @@ BEGIN
     RETURN NEW;
 END
 $$;
-COMMENT ON FUNCTION iot_kpi.check_device() IS 'Row trigger of iot.devices: fills in the name, refuses durations that are not exact';
+COMMENT ON FUNCTION iot_kpi.check_device() IS 'Row trigger of iot.devices: fills in the name, refuses what cannot be meant';
 
 CREATE FUNCTION iot_kpi.devices_updated() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp

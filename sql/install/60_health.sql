@@ -1,0 +1,70 @@
+-- Is the store well? Every line says what was found and, unless it is ok, what to do. Plain PostgreSQL catalogs first, so that it
+-- answers also when there is no store yet.
+
+CREATE FUNCTION iot_kpi.health()
+RETURNS TABLE ("check" text, status text, detail text, remedy text)
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    wanted constant text := (SELECT d.value FROM iot_kpi.default_settings() d WHERE d.name = 'store_version');
+    tables constant text[] := ARRAY['devices', 'device_liveness', 'device_metrics', 'device_status_history', 'kpi_calculations',
+                                    'maintenance_windows', 'metric_types', 'settings', 'slo_targets'];
+    installed text;
+    available text;
+    missing text;
+    found integer;
+    newest timestamptz;
+    newest_received timestamptz;
+    stale bigint;
+BEGIN
+    SELECT e.extversion, a.default_version INTO installed, available
+    FROM pg_extension e LEFT JOIN pg_available_extensions a ON a.name = e.extname WHERE e.extname = 'pg_iot_kpi';
+    RETURN QUERY SELECT 'extension', CASE WHEN installed = available THEN 'ok' ELSE 'warn' END,
+        format('version %s, installed files are %s', coalesce(installed, 'unknown'), coalesce(available, 'not to be found')),
+        CASE WHEN installed = available THEN NULL ELSE 'ALTER EXTENSION pg_iot_kpi UPDATE; SELECT iot_kpi.create_store();' END;
+
+    SELECT string_agg(t, ', ') INTO missing FROM unnest(tables) t WHERE to_regclass('iot.' || t) IS NULL;
+    IF missing IS NOT NULL THEN
+        RETURN QUERY SELECT 'store', 'fail', CASE WHEN to_regclass('iot.settings') IS NULL THEN 'there is no store' ELSE 'tables missing in schema iot: ' || missing END,
+            'SELECT iot_kpi.create_store();';
+        RETURN;
+    END IF;
+
+    RETURN QUERY SELECT 'store', CASE WHEN iot_kpi.setting('store_version') = wanted THEN 'ok' ELSE 'fail' END,
+        format('version %s, this extension wants %s', iot_kpi.setting('store_version'), wanted),
+        CASE WHEN iot_kpi.setting('store_version') = wanted THEN NULL ELSE 'SELECT iot_kpi.create_store();' END;
+
+    -- DROP EXTENSION ... CASCADE takes the triggers and leaves the tables.
+    SELECT count(*) INTO found FROM pg_trigger g JOIN pg_proc p ON p.oid = g.tgfoid
+    WHERE g.tgrelid = to_regclass('iot.device_metrics') AND NOT g.tgisinternal AND p.pronamespace = 'iot_kpi'::regnamespace AND g.tgenabled <> 'D';
+    RETURN QUERY SELECT 'ingest rules', CASE WHEN found >= 4 THEN 'ok' ELSE 'fail' END,
+        format('%s of 4 triggers on iot.device_metrics', found), CASE WHEN found >= 4 THEN NULL ELSE 'SELECT iot_kpi.create_store();' END;
+
+    SELECT count(*) INTO found FROM pg_inherits WHERE inhparent = to_regclass('iot.device_metrics');
+    SELECT string_agg(to_char(d.day AT TIME ZONE 'UTC', 'YYYY-MM-DD'), ', ' ORDER BY d.day) INTO missing
+    FROM generate_series(date_trunc('day', now(), 'UTC'), now() + iot_kpi.setting('partitions_ahead')::interval, interval '24 hours') d (day)
+    WHERE NOT iot_kpi.has_partition(d.day);
+    RETURN QUERY SELECT 'partitions',
+        CASE WHEN NOT iot_kpi.has_partition(now()) OR NOT iot_kpi.has_partition(now() + interval '1 hour') THEN 'fail' WHEN missing IS NOT NULL THEN 'warn' ELSE 'ok' END,
+        format('%s partitions', found) || coalesce(', missing: ' || missing, ', all made that are wanted ahead'),
+        CASE WHEN missing IS NULL THEN NULL ELSE 'SELECT iot_kpi.make_partitions(); and have it done regularly' END;
+
+    SELECT max(l.last_measured), max(l.last_received), count(*) INTO newest, newest_received, found FROM iot.device_liveness l;
+    RETURN QUERY SELECT 'samples', CASE WHEN newest_received > now() - interval '15 min' THEN 'ok' ELSE 'warn' END,
+        CASE WHEN newest IS NULL THEN 'no sample yet'
+             ELSE format('%s devices, last measured %s, last received %s ago', found, newest, date_trunc('second', now() - newest_received)) END,
+        CASE WHEN newest_received > now() - interval '15 min' THEN NULL ELSE 'Look whether the collector runs and can reach the database.' END;
+
+    SELECT count(*) INTO stale FROM iot.kpi_calculations k WHERE k.stale;
+    RETURN QUERY SELECT 'calculations', CASE WHEN stale = 0 THEN 'ok' ELSE 'warn' END,
+        format('%s stale', stale) || coalesce((SELECT ', last calculated ' || max(l.calculated_at) FROM iot.device_liveness l), ', none calculated yet'),
+        CASE WHEN stale = 0 THEN NULL ELSE 'SELECT iot_kpi.calculate_kpis(during) over the stale periods, or let maintenance do it' END;
+
+    SELECT count(*) INTO found FROM pg_stat_activity a WHERE a.backend_type = 'pg_iot_kpi worker';
+    RETURN QUERY SELECT 'worker', CASE WHEN found > 0 THEN 'ok' ELSE 'warn' END,
+        CASE WHEN found > 0 THEN 'running' ELSE 'no background worker in this server' END,
+        CASE WHEN found > 0 THEN NULL ELSE 'Have cron run: CALL iot_kpi.maintain()' END;
+END
+$$;
+COMMENT ON FUNCTION iot_kpi.health() IS
+    'State of extension and store, a line a check: status ok, warn or fail, and the remedy unless it is ok';
