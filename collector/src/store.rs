@@ -4,6 +4,7 @@ use crate::batch::Name;
 use crate::database::Target;
 use crate::error::Error;
 use crate::fleet::{Device, Fleet};
+use crate::simulator::ROUND_END;
 use crate::simulator::metrics::METRIC_TYPES;
 use crate::ticks::{Micros, timestamp};
 use std::time::Duration;
@@ -138,9 +139,20 @@ async fn insert(
     Ok(())
 }
 
+async fn commission(client: &Client, ids: &[&str], since: Micros) -> Result<(), Error> {
+    client
+        .execute(
+            include_str!("../sql/commission_devices.sql"),
+            &[&ids, &timestamp(since)],
+        )
+        .await
+        .map_err(Error::statement("registering the devices"))?;
+    Ok(())
+}
+
 async fn register_metrics(client: &Client) -> Result<(), Error> {
     let names: Vec<&str> = METRIC_TYPES.iter().map(|m| m.metric).collect();
-    let units: Vec<&str> = METRIC_TYPES.iter().map(|m| m.unit).collect();
+    let units: Vec<Option<&str>> = METRIC_TYPES.iter().map(|m| m.unit).collect();
     let kinds: Vec<&str> = METRIC_TYPES.iter().map(|m| m.kind).collect();
     let minima: Vec<Option<f64>> = METRIC_TYPES.iter().map(|m| m.minimum).collect();
     let maxima: Vec<Option<f64>> = METRIC_TYPES.iter().map(|m| m.maximum).collect();
