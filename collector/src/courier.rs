@@ -10,6 +10,7 @@ use crate::counters::Counters;
 use crate::error::Error;
 use crate::fleet::Fleet;
 use crate::link::Link;
+use crate::settings::Common;
 use crate::spool::{Kept, Spool};
 use crate::stop::Stop;
 use crate::ticks::text;
@@ -27,6 +28,8 @@ pub struct Courier {
     backoff: Backoff,
     counters: Arc<Counters>,
     fleet: Fleet,
+    /// Most rows in a statement.
+    rows: usize,
     /// The database did not answer last time.
     away: bool,
     next_try: Instant,
@@ -35,7 +38,7 @@ pub struct Courier {
 
 impl Courier {
     /// Begins with what an earlier process left in the spool.
-    pub fn new(link: Link, spool: Spool, fleet: Fleet, retry_max: Duration, counters: Arc<Counters>) -> Self {
+    pub fn new(link: Link, spool: Spool, common: &Common, counters: Arc<Counters>) -> Self {
         if !spool.is_empty() {
             tracing::info!(
                 batches = spool.batches(),
@@ -44,12 +47,13 @@ impl Courier {
             );
         }
         let mut courier = Courier {
+            away: !link.is_open(),
             link,
             spool,
-            backoff: Backoff::new(retry_max),
+            backoff: Backoff::new(common.retry_max),
             counters,
-            fleet,
-            away: true,
+            fleet: common.fleet(),
+            rows: common.batch as usize,
             next_try: Instant::now(),
             losing: false,
         };
@@ -65,7 +69,10 @@ impl Courier {
             tokio::select! {
                 biased;
                 batch = inbox.recv() => match batch {
-                    Some(batch) if idle => self.carry(batch, &mut stop, grace).await,
+                    Some(first) if idle => {
+                        let batch = self.together(first, &mut inbox);
+                        self.carry(batch, &mut stop, grace).await;
+                    }
                     Some(batch) => self.keep(&batch),
                     None => break,
                 },
@@ -88,6 +95,16 @@ impl Courier {
         }
     }
 
+    /// What has gathered in the inbox while the last batch was written travels in one statement.
+    fn together(&self, mut batch: Batch, inbox: &mut mpsc::Receiver<Batch>) -> Batch {
+        while batch.len() < self.rows
+            && let Ok(next) = inbox.try_recv()
+        {
+            batch.append(next);
+        }
+        batch
+    }
+
     /// A new batch while nothing waits: straight to the database, to the spool if that fails.
     async fn carry(&mut self, batch: Batch, stop: &mut Stop, grace: Duration) {
         if !self.attempt(&batch, stop, grace).await {
@@ -97,17 +114,17 @@ impl Courier {
 
     /// The oldest batch of the spool; without one, only sees whether the database is back.
     async fn carry_oldest(&mut self, stop: &mut Stop, grace: Duration) {
-        let batch = match self.spool.oldest() {
-            Ok(batch) => batch,
+        let waiting = match self.spool.oldest(self.rows) {
+            Ok(waiting) => waiting,
             Err(error) => {
                 tracing::error!(%error, "the spool cannot be read");
                 self.next_try = Instant::now() + self.backoff.pause();
                 return;
             }
         };
-        let waiting = batch.is_some();
-        if self.attempt(&batch.unwrap_or_default(), stop, grace).await && waiting {
-            if let Err(error) = self.spool.delivered() {
+        let (count, batch) = waiting.unwrap_or_default();
+        if self.attempt(&batch, stop, grace).await && count > 0 {
+            if let Err(error) = self.spool.delivered(count) {
                 tracing::error!(%error, "a delivered part of the spool stays; it will be delivered again");
             }
             self.count_spool();

@@ -72,9 +72,15 @@ pub async fn register(client: &Client, registration: &Registration) -> Result<()
         device_type: "collector",
         location: None,
     };
+    // It is expected from its own first beat on, which comes at the end of the first round.
+    let first_beat = since + (seconds * 1e6 * ROUND_END) as Micros;
+    let as_collector = Registration {
+        since: first_beat,
+        ..registration.clone()
+    };
     insert(
         client,
-        registration,
+        &as_collector,
         &[collector],
         Some(seconds * COLLECTOR_LIVENESS),
         None,
@@ -83,17 +89,10 @@ pub async fn register(client: &Client, registration: &Registration) -> Result<()
     let devices: Vec<Particulars<'_>> = fleet.devices.iter().map(Particulars::of).collect();
     insert(client, registration, &devices, None, Some(&fleet.collector)).await?;
 
-    let mut ids: Vec<&str> = devices.iter().map(|d| d.id).collect();
+    let ids: Vec<&str> = devices.iter().map(|d| d.id).collect();
     warn_of_differences(client, &ids, seconds, &fleet.collector).await?;
-    ids.push(&fleet.collector);
-    client
-        .execute(
-            include_str!("../sql/commission_devices.sql"),
-            &[&ids, &timestamp(*since)],
-        )
-        .await
-        .map_err(Error::statement("registering the devices"))?;
-    Ok(())
+    commission(client, &ids, *since).await?;
+    commission(client, &[&fleet.collector], first_beat).await
 }
 
 struct Particulars<'a> {

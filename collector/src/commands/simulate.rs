@@ -60,7 +60,7 @@ pub(crate) async fn run(settings: &Settings, wanted: &Simulate) -> Result<(), Er
         helpers.spawn(calculate(target, wanted.calculate_every, live.since()));
     }
     let (sender, inbox) = mpsc::channel(INBOX);
-    let courier = Courier::new(link, spool, fleet, common.retry_max, counters.clone());
+    let courier = Courier::new(link, spool, common, counters.clone());
     let courier = tokio::spawn(courier.run(inbox, stop.clone(), wanted.grace));
     simulate(live, stop, sender, common.interval, common.batch as usize, &counters).await?;
     courier.await.map_err(|_| Error::Ended("courier"))?;
