@@ -13,7 +13,7 @@ use crate::link::Link;
 use crate::settings::Common;
 use crate::spool::{Kept, Spool};
 use crate::stop::Stop;
-use crate::ticks::text;
+use crate::ticks::{Micros, text};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
@@ -33,7 +33,25 @@ pub struct Courier {
     /// The database did not answer last time.
     away: bool,
     next_try: Instant,
-    losing: bool,
+    /// What is lost at the moment.
+    loss: Option<Loss>,
+}
+
+/// New data that found no place.
+#[derive(Debug, Default)]
+struct Loss {
+    rows: usize,
+    span: Option<(Micros, Micros)>,
+}
+
+impl Loss {
+    fn add(&mut self, batch: &Batch) {
+        self.rows += batch.len();
+        self.span = match (self.span, batch.span()) {
+            (Some((from, to)), Some((first, last))) => Some((from.min(first), to.max(last))),
+            (one, other) => one.or(other),
+        };
+    }
 }
 
 impl Courier {
@@ -55,7 +73,7 @@ impl Courier {
             fleet: common.fleet(),
             rows: common.batch as usize,
             next_try: Instant::now(),
-            losing: false,
+            loss: None,
         };
         courier.count_spool();
         courier
@@ -85,6 +103,7 @@ impl Courier {
             self.carry_oldest(&mut stop, deadline.saturating_duration_since(Instant::now()))
                 .await;
         }
+        self.end_loss();
         if !self.spool.is_empty() {
             let (batches, bytes) = (self.spool.batches(), self.spool.bytes());
             tracing::warn!(
@@ -166,44 +185,42 @@ impl Courier {
     }
 
     fn keep(&mut self, batch: &Batch) {
-        let ends_round = batch
-            .samples
-            .iter()
-            .any(|s| self.fleet.is_collectors_beat(&s.device, &s.metric));
-        if self.losing {
-            self.lose(batch);
-            self.losing = !ends_round;
-        } else {
+        if self.loss.is_none() {
             match self.spool.push(batch) {
-                Ok(Kept::Safe) => self.counters.losing.store(false, Relaxed),
+                Ok(Kept::Safe) => {}
                 Ok(Kept::Full) => {
-                    tracing::error!(
-                        "the spool is full; new data are lost until the database is back (see --spool-max)"
-                    );
-                    self.lose(batch);
-                    self.losing = !ends_round;
+                    tracing::error!("the spool is full; new data are lost until it empties (see --spool-max)");
+                    self.loss = Some(Loss::default());
                 }
                 Err(error) => {
                     tracing::error!(%error, "the spool cannot be written; new data are lost");
-                    self.lose(batch);
-                    self.losing = !ends_round;
+                    self.loss = Some(Loss::default());
                 }
+            }
+        }
+        if let Some(loss) = &mut self.loss {
+            loss.add(batch);
+            self.counters.lost.fetch_add(batch.len() as u64, Relaxed);
+            let ends_round = batch
+                .samples
+                .iter()
+                .any(|s| self.fleet.is_collectors_beat(&s.device, &s.metric));
+            if ends_round && self.spool.has_room() {
+                self.end_loss();
             }
         }
         self.count_spool();
     }
 
-    fn lose(&mut self, batch: &Batch) {
-        self.counters.lost.fetch_add(batch.len() as u64, Relaxed);
-        self.counters.losing.store(true, Relaxed);
-        let (from, to) = batch
-            .span()
-            .map(|(from, to)| (text(from), text(to)))
-            .unwrap_or_default();
-        tracing::error!(rows = batch.len(), from, to, "rows are lost");
+    fn end_loss(&mut self) {
+        if let Some(Loss { rows, span }) = self.loss.take() {
+            let (from, to) = span.map(|(from, to)| (text(from), text(to))).unwrap_or_default();
+            tracing::error!(rows, from, to, "rows were lost");
+        }
     }
 
     fn count_spool(&mut self) {
+        self.counters.losing.store(self.loss.is_some(), Relaxed);
         self.counters.spool_bytes.store(self.spool.bytes(), Relaxed);
         self.counters.spool_batches.store(self.spool.batches(), Relaxed);
     }

@@ -97,6 +97,11 @@ impl Spool {
         self.damaged
     }
 
+    /// Whether a tenth of it is free: once it was full, taking in every batch that just fits would keep scraps only.
+    pub fn has_room(&self) -> bool {
+        self.bytes() <= self.max / 10 * 9
+    }
+
     /// Keeps a batch behind all others.
     pub fn push(&mut self, batch: &Batch) -> Result<Kept, Error> {
         let record = encode(batch)?;
