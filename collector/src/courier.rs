@@ -10,9 +10,10 @@ use crate::counters::Counters;
 use crate::error::Error;
 use crate::fleet::Fleet;
 use crate::link::Link;
+use crate::settings::Common;
 use crate::spool::{Kept, Spool};
 use crate::stop::Stop;
-use crate::ticks::text;
+use crate::ticks::{Micros, text};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
@@ -27,15 +28,35 @@ pub struct Courier {
     backoff: Backoff,
     counters: Arc<Counters>,
     fleet: Fleet,
+    /// Most rows in a statement.
+    rows: usize,
     /// The database did not answer last time.
     away: bool,
     next_try: Instant,
-    losing: bool,
+    /// What is lost at the moment.
+    loss: Option<Loss>,
+}
+
+/// New data that found no place.
+#[derive(Debug, Default)]
+struct Loss {
+    rows: usize,
+    span: Option<(Micros, Micros)>,
+}
+
+impl Loss {
+    fn add(&mut self, batch: &Batch) {
+        self.rows += batch.len();
+        self.span = match (self.span, batch.span()) {
+            (Some((from, to)), Some((first, last))) => Some((from.min(first), to.max(last))),
+            (one, other) => one.or(other),
+        };
+    }
 }
 
 impl Courier {
     /// Begins with what an earlier process left in the spool.
-    pub fn new(link: Link, spool: Spool, fleet: Fleet, retry_max: Duration, counters: Arc<Counters>) -> Self {
+    pub fn new(link: Link, spool: Spool, common: &Common, counters: Arc<Counters>) -> Self {
         if !spool.is_empty() {
             tracing::info!(
                 batches = spool.batches(),
@@ -44,14 +65,15 @@ impl Courier {
             );
         }
         let mut courier = Courier {
+            away: !link.is_open(),
             link,
             spool,
-            backoff: Backoff::new(retry_max),
+            backoff: Backoff::new(common.retry_max),
             counters,
-            fleet,
-            away: true,
+            fleet: common.fleet(),
+            rows: common.batch as usize,
             next_try: Instant::now(),
-            losing: false,
+            loss: None,
         };
         courier.count_spool();
         courier
@@ -65,7 +87,10 @@ impl Courier {
             tokio::select! {
                 biased;
                 batch = inbox.recv() => match batch {
-                    Some(batch) if idle => self.carry(batch, &mut stop, grace).await,
+                    Some(first) if idle => {
+                        let batch = self.together(first, &mut inbox);
+                        self.carry(batch, &mut stop, grace).await;
+                    }
                     Some(batch) => self.keep(&batch),
                     None => break,
                 },
@@ -78,6 +103,7 @@ impl Courier {
             self.carry_oldest(&mut stop, deadline.saturating_duration_since(Instant::now()))
                 .await;
         }
+        self.end_loss();
         if !self.spool.is_empty() {
             let (batches, bytes) = (self.spool.batches(), self.spool.bytes());
             tracing::warn!(
@@ -86,6 +112,16 @@ impl Courier {
                 "the database is away; the rest waits in the spool for the next start"
             );
         }
+    }
+
+    /// What has gathered in the inbox while the last batch was written travels in one statement.
+    fn together(&self, mut batch: Batch, inbox: &mut mpsc::Receiver<Batch>) -> Batch {
+        while batch.len() < self.rows
+            && let Ok(next) = inbox.try_recv()
+        {
+            batch.append(next);
+        }
+        batch
     }
 
     /// A new batch while nothing waits: straight to the database, to the spool if that fails.
@@ -97,17 +133,17 @@ impl Courier {
 
     /// The oldest batch of the spool; without one, only sees whether the database is back.
     async fn carry_oldest(&mut self, stop: &mut Stop, grace: Duration) {
-        let batch = match self.spool.oldest() {
-            Ok(batch) => batch,
+        let waiting = match self.spool.oldest(self.rows) {
+            Ok(waiting) => waiting,
             Err(error) => {
                 tracing::error!(%error, "the spool cannot be read");
                 self.next_try = Instant::now() + self.backoff.pause();
                 return;
             }
         };
-        let waiting = batch.is_some();
-        if self.attempt(&batch.unwrap_or_default(), stop, grace).await && waiting {
-            if let Err(error) = self.spool.delivered() {
+        let (count, batch) = waiting.unwrap_or_default();
+        if self.attempt(&batch, stop, grace).await && count > 0 {
+            if let Err(error) = self.spool.delivered(count) {
                 tracing::error!(%error, "a delivered part of the spool stays; it will be delivered again");
             }
             self.count_spool();
@@ -149,44 +185,42 @@ impl Courier {
     }
 
     fn keep(&mut self, batch: &Batch) {
-        let ends_round = batch
-            .samples
-            .iter()
-            .any(|s| self.fleet.is_collectors_beat(&s.device, &s.metric));
-        if self.losing {
-            self.lose(batch);
-            self.losing = !ends_round;
-        } else {
+        if self.loss.is_none() {
             match self.spool.push(batch) {
-                Ok(Kept::Safe) => self.counters.losing.store(false, Relaxed),
+                Ok(Kept::Safe) => {}
                 Ok(Kept::Full) => {
-                    tracing::error!(
-                        "the spool is full; new data are lost until the database is back (see --spool-max)"
-                    );
-                    self.lose(batch);
-                    self.losing = !ends_round;
+                    tracing::error!("the spool is full; new data are lost until it empties (see --spool-max)");
+                    self.loss = Some(Loss::default());
                 }
                 Err(error) => {
                     tracing::error!(%error, "the spool cannot be written; new data are lost");
-                    self.lose(batch);
-                    self.losing = !ends_round;
+                    self.loss = Some(Loss::default());
                 }
+            }
+        }
+        if let Some(loss) = &mut self.loss {
+            loss.add(batch);
+            self.counters.lost.fetch_add(batch.len() as u64, Relaxed);
+            let ends_round = batch
+                .samples
+                .iter()
+                .any(|s| self.fleet.is_collectors_beat(&s.device, &s.metric));
+            if ends_round && self.spool.has_room() {
+                self.end_loss();
             }
         }
         self.count_spool();
     }
 
-    fn lose(&mut self, batch: &Batch) {
-        self.counters.lost.fetch_add(batch.len() as u64, Relaxed);
-        self.counters.losing.store(true, Relaxed);
-        let (from, to) = batch
-            .span()
-            .map(|(from, to)| (text(from), text(to)))
-            .unwrap_or_default();
-        tracing::error!(rows = batch.len(), from, to, "rows are lost");
+    fn end_loss(&mut self) {
+        if let Some(Loss { rows, span }) = self.loss.take() {
+            let (from, to) = span.map(|(from, to)| (text(from), text(to))).unwrap_or_default();
+            tracing::error!(rows, from, to, "rows were lost");
+        }
     }
 
     fn count_spool(&mut self) {
+        self.counters.losing.store(self.loss.is_some(), Relaxed);
         self.counters.spool_bytes.store(self.spool.bytes(), Relaxed);
         self.counters.spool_batches.store(self.spool.batches(), Relaxed);
     }

@@ -32,6 +32,7 @@ struct Refusal {
     field: Option<String>,
     value: Option<serde_json::Value>,
     reason: Option<String>,
+    remedy: Option<String>,
 }
 
 /// An open connection with the two statements ready.
@@ -160,10 +161,11 @@ fn judge(row: &Row) -> Receipt {
             field,
             value,
             reason,
+            remedy,
         } in refusals.iter().take(LOGGED)
         {
             let value = value.as_ref().map(ToString::to_string);
-            tracing::warn!(device_id, field, value, reason, "a row was refused");
+            tracing::warn!(device_id, field, value, reason, remedy, "a row was refused");
         }
         if receipt.refused > LOGGED as u64 {
             tracing::warn!(refused = receipt.refused, "more rows of this batch were refused");

@@ -33,6 +33,8 @@
 //! assert_eq!(report, simulator.devices[0].report(29_000_000, false));
 //! ```
 
+#![cfg_attr(test, allow(clippy::unwrap_used, reason = "in a test, a panic is the message"))]
+
 pub mod backoff;
 pub mod batch;
 mod commands;

@@ -35,6 +35,11 @@ impl Link {
         }
     }
 
+    /// Whether the last try reached the database.
+    pub fn is_open(&self) -> bool {
+        self.door.is_some()
+    }
+
     /// Connects, unless it is connected.
     pub async fn open(&mut self) -> Result<&Door, Error> {
         if self.door.is_none() {

@@ -97,6 +97,11 @@ impl Spool {
         self.damaged
     }
 
+    /// Whether a tenth of it is free: once it was full, taking in every batch that just fits would keep scraps only.
+    pub fn has_room(&self) -> bool {
+        self.bytes() <= self.max / 10 * 9
+    }
+
     /// Keeps a batch behind all others.
     pub fn push(&mut self, batch: &Batch) -> Result<Kept, Error> {
         let record = encode(batch)?;
@@ -125,35 +130,53 @@ impl Spool {
         Ok(Kept::Safe)
     }
 
-    /// The oldest batch; it stays until [`Spool::delivered`] is told.
-    pub fn oldest(&mut self) -> Result<Option<Batch>, Error> {
-        loop {
-            let Some(segment) = self.segments.front() else {
-                return Ok(None);
-            };
-            let Some(record) = segment.read_first()? else {
-                self.drop_front()?;
-                continue;
-            };
-            match decode(&record) {
+    /// The oldest batches, as many together as `rows` rows hold, at least one; and how many they are. They stay until
+    /// [`Spool::delivered`] is told.
+    pub fn oldest(&mut self, rows: usize) -> Result<Option<(u64, Batch)>, Error> {
+        let Some(mut together) = self.first()? else {
+            return Ok(None);
+        };
+        let mut count = 1;
+        // What cannot be read is left for the time when it is the first.
+        while let Some(segment) = self.segments.front()
+            && let Some(record) = segment.read(count)?
+            && let Some(batch) = decode(&record)
+            && together.len() + batch.len() <= rows
+        {
+            together.append(batch);
+            count += 1;
+        }
+        Ok(Some((count as u64, together)))
+    }
+
+    /// The oldest batch that can be read.
+    fn first(&mut self) -> Result<Option<Batch>, Error> {
+        while let Some(segment) = self.segments.front() {
+            match segment.read(0)?.as_deref().and_then(decode) {
                 Some(batch) => return Ok(Some(batch)),
                 None => {
                     tracing::error!(folder = %self.folder.display(), "a spooled batch cannot be read and is set aside");
                     segment.set_aside()?;
                     self.damaged += 1;
-                    self.delivered()?;
+                    self.delivered(1)?;
                 }
             }
         }
+        Ok(None)
     }
 
-    /// The oldest batch has reached the database.
-    pub fn delivered(&mut self) -> Result<(), Error> {
-        let Some(segment) = self.segments.front_mut() else {
-            return Ok(());
-        };
-        segment.forget_first();
-        if segment.is_empty() { self.drop_front() } else { Ok(()) }
+    /// The oldest `count` batches have reached the database.
+    pub fn delivered(&mut self, count: u64) -> Result<(), Error> {
+        for _ in 0..count {
+            let Some(segment) = self.segments.front_mut() else {
+                return Ok(());
+            };
+            segment.forget_first();
+            if segment.is_empty() {
+                self.drop_front()?;
+            }
+        }
+        Ok(())
     }
 
     fn drop_front(&mut self) -> Result<(), Error> {

@@ -4,6 +4,7 @@ use crate::batch::Name;
 use crate::database::Target;
 use crate::error::Error;
 use crate::fleet::{Device, Fleet};
+use crate::simulator::ROUND_END;
 use crate::simulator::metrics::METRIC_TYPES;
 use crate::ticks::{Micros, timestamp};
 use std::time::Duration;
@@ -71,9 +72,15 @@ pub async fn register(client: &Client, registration: &Registration) -> Result<()
         device_type: "collector",
         location: None,
     };
+    // It is expected from its own first beat on, which comes at the end of the first round.
+    let first_beat = since + (seconds * 1e6 * ROUND_END) as Micros;
+    let as_collector = Registration {
+        since: first_beat,
+        ..registration.clone()
+    };
     insert(
         client,
-        registration,
+        &as_collector,
         &[collector],
         Some(seconds * COLLECTOR_LIVENESS),
         None,
@@ -82,17 +89,10 @@ pub async fn register(client: &Client, registration: &Registration) -> Result<()
     let devices: Vec<Particulars<'_>> = fleet.devices.iter().map(Particulars::of).collect();
     insert(client, registration, &devices, None, Some(&fleet.collector)).await?;
 
-    let mut ids: Vec<&str> = devices.iter().map(|d| d.id).collect();
+    let ids: Vec<&str> = devices.iter().map(|d| d.id).collect();
     warn_of_differences(client, &ids, seconds, &fleet.collector).await?;
-    ids.push(&fleet.collector);
-    client
-        .execute(
-            include_str!("../sql/commission_devices.sql"),
-            &[&ids, &timestamp(*since)],
-        )
-        .await
-        .map_err(Error::statement("registering the devices"))?;
-    Ok(())
+    commission(client, &ids, *since).await?;
+    commission(client, &[&fleet.collector], first_beat).await
 }
 
 struct Particulars<'a> {
@@ -138,9 +138,20 @@ async fn insert(
     Ok(())
 }
 
+async fn commission(client: &Client, ids: &[&str], since: Micros) -> Result<(), Error> {
+    client
+        .execute(
+            include_str!("../sql/commission_devices.sql"),
+            &[&ids, &timestamp(since)],
+        )
+        .await
+        .map_err(Error::statement("registering the devices"))?;
+    Ok(())
+}
+
 async fn register_metrics(client: &Client) -> Result<(), Error> {
     let names: Vec<&str> = METRIC_TYPES.iter().map(|m| m.metric).collect();
-    let units: Vec<&str> = METRIC_TYPES.iter().map(|m| m.unit).collect();
+    let units: Vec<Option<&str>> = METRIC_TYPES.iter().map(|m| m.unit).collect();
     let kinds: Vec<&str> = METRIC_TYPES.iter().map(|m| m.kind).collect();
     let minima: Vec<Option<f64>> = METRIC_TYPES.iter().map(|m| m.minimum).collect();
     let maxima: Vec<Option<f64>> = METRIC_TYPES.iter().map(|m| m.maximum).collect();

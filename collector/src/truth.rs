@@ -19,6 +19,7 @@
 //!   run's data are there. `last_beat` is null then.
 //! - Every `outage` is seen as one outage and there are no others, as long as the collector watched
 //!   (see [`crate::simulator`]); single lost reports are not outages.
+//! - An outage that is `ongoing` and whose `last_beat` is younger than liveness cannot be seen yet.
 //! - `attempts` = `error` samples, `failed` = those of value 1, `beats` = `heartbeat` samples, `bytes` = Σ `bytes`.
 
 use crate::error::Error;

@@ -34,13 +34,13 @@ pub(crate) async fn run(settings: &Settings, wanted: &Simulate) -> Result<(), Er
         Some(address) => Some(http::listen(address, wanted.metrics_public).await?),
         None => None,
     };
-    let spool = Spool::open(&spool_folder(settings, wanted, &target)?, wanted.spool_max)?;
+    let mut spool = Spool::open(&spool_folder(settings, wanted, &target)?, wanted.spool_max)?;
     let truth = Truth::new(common.truth.as_deref(), fleet.devices.iter().map(|d| &*d.id))?;
     let live = Live::new(scenario, Simulator::new(scenario, &fleet), truth, now());
     let registration = Registration {
         fleet: fleet.clone(),
         interval: common.interval,
-        since: live.since(),
+        since: waiting_since(&mut spool)?.unwrap_or(Micros::MAX).min(live.since()),
         overwrite: false,
     };
     let mut link = Link::new(target.clone(), registration, common.create_store, counters.clone());
@@ -60,7 +60,7 @@ pub(crate) async fn run(settings: &Settings, wanted: &Simulate) -> Result<(), Er
         helpers.spawn(calculate(target, wanted.calculate_every, live.since()));
     }
     let (sender, inbox) = mpsc::channel(INBOX);
-    let courier = Courier::new(link, spool, fleet, common.retry_max, counters.clone());
+    let courier = Courier::new(link, spool, common, counters.clone());
     let courier = tokio::spawn(courier.run(inbox, stop.clone(), wanted.grace));
     simulate(live, stop, sender, common.interval, common.batch as usize, &counters).await?;
     courier.await.map_err(|_| Error::Ended("courier"))?;
@@ -74,6 +74,12 @@ pub(crate) async fn run(settings: &Settings, wanted: &Simulate) -> Result<(), Er
         "ended"
     );
     Ok(())
+}
+
+/// The earliest time of the data an earlier run has left; the devices were there by then.
+fn waiting_since(spool: &mut Spool) -> Result<Option<Micros>, Error> {
+    let oldest = spool.oldest(1)?;
+    Ok(oldest.and_then(|(_, batch)| batch.span()).map(|(first, _)| first))
 }
 
 /// Hands on what happens until an end is asked for, then what is in hand.

@@ -102,9 +102,9 @@ impl Segment {
         Ok(())
     }
 
-    /// The oldest record, header included.
-    pub(super) fn read_first(&self) -> Result<Option<Vec<u8>>, Error> {
-        let Some(&(offset, length)) = self.records.front() else {
+    /// A record by its place among the undelivered ones, header included.
+    pub(super) fn read(&self, place: usize) -> Result<Option<Vec<u8>>, Error> {
+        let Some(&(offset, length)) = self.records.get(place) else {
             return Ok(None);
         };
         let mut record = Vec::with_capacity(length as usize);

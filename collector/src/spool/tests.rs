@@ -21,9 +21,10 @@ fn batch(number: i64) -> Batch {
 
 fn drained(spool: &mut Spool) -> Vec<Batch> {
     let mut all = Vec::new();
-    while let Some(batch) = spool.oldest().unwrap() {
+    while let Some((count, batch)) = spool.oldest(1).unwrap() {
+        assert_eq!(count, 1);
         all.push(batch);
-        spool.delivered().unwrap();
+        spool.delivered(count).unwrap();
     }
     assert!(spool.is_empty() && spool.bytes() == 0 && spool.batches() == 0);
     all
@@ -116,12 +117,14 @@ fn a_full_spool_keeps_the_oldest_and_says_so() {
 fn segments_go_as_they_are_delivered() {
     let folder = tempfile::tempdir().unwrap();
     let mut spool = Spool::open(folder.path(), 300 << 10).unwrap();
-    while spool.push(&batch(1)).unwrap() == Kept::Safe {}
+    let mut large = Batch::default();
+    (0..100).for_each(|i| large.append(batch(i)));
+    while spool.push(&large).unwrap() == Kept::Safe {}
     let before = segments(folder.path()).len();
     assert!(before > 2);
     for _ in 0..spool.batches() / 2 {
-        spool.oldest().unwrap().unwrap();
-        spool.delivered().unwrap();
+        spool.oldest(1).unwrap().unwrap();
+        spool.delivered(1).unwrap();
     }
     assert!(segments(folder.path()).len() < before);
     assert_eq!(spool.push(&batch(1)).unwrap(), Kept::Safe);
@@ -133,4 +136,22 @@ fn two_collectors_cannot_share_a_folder() {
     let _first = Spool::open(folder.path(), MAX).unwrap();
     let text = Spool::open(folder.path(), MAX).unwrap_err().to_string();
     assert!(text.contains("--spool-dir") && text.contains("in use"), "{text}");
+}
+
+#[test]
+fn small_batches_leave_together() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut spool = Spool::open(folder.path(), MAX).unwrap();
+    (0..10).for_each(|i| _ = spool.push(&batch(i)).unwrap());
+    let mut all = Batch::default();
+    for expected in [3, 3, 3, 1] {
+        let (count, together) = spool.oldest(10).unwrap().unwrap();
+        assert_eq!((count, together.len()), (expected, 3 * expected as usize));
+        all.append(together);
+        spool.delivered(count).unwrap();
+    }
+    let mut whole = Batch::default();
+    (0..10).for_each(|i| whole.append(batch(i)));
+    assert_eq!(all, whole);
+    assert!(spool.is_empty());
 }

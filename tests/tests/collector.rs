@@ -1,0 +1,246 @@
+//! The collector against a database that dies and comes back: nothing is lost, nothing is doubled.
+
+#![allow(
+    clippy::unwrap_used,
+    reason = "in tests, helpers outside a #[test] included, a panic is the message"
+)]
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use chrono::{DateTime, Utc};
+use iot_kpi_tests::installation::target;
+use iot_kpi_tests::postgres::{Database, Postgres, Stop, shared};
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+
+/// Attempts, failed ones, beats and bytes of each device.
+type Totals = BTreeMap<String, [i64; 4]>;
+
+/// A live collector whose devices fail all the time, with a folder for its things.
+struct Simulation {
+    child: Child,
+    log: PathBuf,
+    truth: PathBuf,
+}
+
+impl Simulation {
+    fn start(folder: &Path, run: u32, uri: &str) -> Self {
+        let (log, truth) = (folder.join(format!("log{run}")), folder.join(format!("truth{run}")));
+        let child = collector()
+            .args(["simulate", "--interval", "200ms", "--trouble", "18"])
+            .args(["--retry-max", "500ms", "--grace", "2s", "--calculate-every", "0"])
+            .arg("--spool-dir")
+            .arg(folder.join("spool"))
+            .arg("--truth")
+            .arg(&truth)
+            .env("IOT_KPI_DATABASE_URL", uri)
+            .stderr(fs::File::create(&log).unwrap())
+            .spawn()
+            .unwrap_or_else(|error| panic!("start the collector: {error}; `cargo build` makes it"));
+        Self { child, log, truth }
+    }
+
+    fn log(&self) -> String {
+        fs::read_to_string(&self.log).unwrap()
+    }
+
+    fn wait_until_log_has(&self, text: &str) {
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while !self.log().contains(text) {
+            assert!(Instant::now() < deadline, "no {text:?} in the log:\n{}", self.log());
+            sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// Ends it as a service manager does, and reads what truly happened.
+    fn terminate(mut self) -> Vec<Value> {
+        kill_process(Pid::from_child(&self.child), Signal::TERM).unwrap();
+        let status = self.child.wait().unwrap();
+        assert!(status.success(), "{}", self.log());
+        assert!(self.log().contains("lost=0"), "{}", self.log());
+        let text = fs::read_to_string(&self.truth).unwrap();
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+}
+
+impl Drop for Simulation {
+    fn drop(&mut self) {
+        // After a failed assertion; a process that has ended cannot be killed again.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn a_crash_of_the_database_loses_and_doubles_nothing() {
+    let folder = folder("collector_crash");
+    let mut server = durable();
+    let uri = server.store("crash").uri();
+    let simulation = Simulation::start(&folder, 1, &uri);
+    sleep(Duration::from_millis(1500));
+    server.stop(Stop::Immediate).unwrap();
+    simulation.wait_until_log_has("the database is away");
+    sleep(Duration::from_millis(1500));
+    server.start().unwrap();
+    simulation.wait_until_log_has("everything that waited is delivered");
+    sleep(Duration::from_millis(500));
+    let truth = simulation.terminate();
+    let database = server.database("crash");
+    assert_eq!(stored(&database), totals(&truth));
+    assert_eq!(outages_seen(&database, &truth), outages_that_ended(&truth));
+    assert!(!outages_that_ended(&truth).is_empty(), "too quiet to tell");
+}
+
+#[test]
+fn what_waits_in_the_spool_survives_the_collector() {
+    let folder = folder("collector_spool");
+    let mut server = durable();
+    let uri = server.store("spool").uri();
+    let first = Simulation::start(&folder, 1, &uri);
+    sleep(Duration::from_millis(800));
+    server.stop(Stop::Immediate).unwrap();
+    first.wait_until_log_has("the database is away");
+    sleep(Duration::from_millis(800));
+    let mut expected = totals(&first.terminate());
+    assert_ne!(spooled(&folder), 0);
+    server.start().unwrap();
+
+    let second = Simulation::start(&folder, 2, &uri);
+    second.wait_until_log_has("everything that waited is delivered");
+    sleep(Duration::from_millis(800));
+    for (device, counts) in totals(&second.terminate()) {
+        let sums = expected.entry(device).or_default();
+        sums.iter_mut().zip(counts).for_each(|(sum, count)| *sum += count);
+    }
+    assert_eq!(stored(&server.database("spool")), expected);
+    assert_eq!(spooled(&folder), 0);
+}
+
+#[test]
+fn a_missing_store_is_named_with_its_remedy_and_made_on_demand() {
+    let database = shared().create_database("collector_no_store").unwrap();
+    let run = |flag: &[&str]| {
+        let mut command = collector();
+        command
+            .arg("devices")
+            .args(flag)
+            .env("IOT_KPI_DATABASE_URL", database.uri());
+        command.output().unwrap()
+    };
+    let refused = run(&[]);
+    let text = String::from_utf8(refused.stderr).unwrap();
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(text.contains("SELECT iot_kpi.create_store()"), "{text}");
+    assert!(!text.contains(shared().password()), "{text}");
+
+    let listed = run(&["--create-store"]);
+    assert!(listed.status.success(), "{}", String::from_utf8_lossy(&listed.stderr));
+    let text = String::from_utf8(listed.stdout).unwrap();
+    for device in [
+        "TEMP_001",
+        "HUMID_001",
+        "MOTION_001",
+        "AIR_001",
+        "CAM_001",
+        "collector-1",
+    ] {
+        assert!(text.contains(device), "{text}");
+    }
+}
+
+#[test]
+fn the_collector_watches_over_its_devices() {
+    let database = shared().store("collector_watches");
+    let mut command = collector();
+    command.args(["backfill", "--span", "1h", "--until", "2026-03-01T00:00:00Z"]);
+    let output = command.env("IOT_KPI_DATABASE_URL", database.uri()).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    // An hour after the last report: the collector is down, and of its devices nobody knows.
+    let sql = "SELECT device_type, up_time + unknown_time = interval '2 hours' AND down_time = interval '0' AND failures = 0
+               FROM iot_kpi.device_kpis(tstzrange('2026-02-28 23:00+00', '2026-03-01 01:00+00'), as_of => '2026-03-01 01:00+00')
+               WHERE device_id IN ('TEMP_001', 'collector-1') ORDER BY 1";
+    let rows = database.client().query(sql, &[]).unwrap();
+    let seen: Vec<(String, bool)> = rows.iter().map(|row| (row.get(0), row.get(1))).collect();
+    assert_eq!(
+        seen,
+        [("collector".to_owned(), false), ("temperature".to_owned(), true)]
+    );
+}
+
+fn collector() -> Command {
+    let program = std::env::current_exe().unwrap();
+    let folder = program.parent().and_then(Path::parent).unwrap();
+    let mut command = Command::new(folder.join("iot-kpi-collector"));
+    command.stdin(Stdio::null());
+    command
+}
+
+/// A server that keeps what it has confirmed, as a real one does.
+fn durable() -> Postgres {
+    Postgres::temporary(&["synchronous_commit=on"]).unwrap_or_else(|error| panic!("{error:#}"))
+}
+
+fn folder(name: &str) -> PathBuf {
+    let folder = target().join("tests").join(name);
+    let _ = fs::remove_dir_all(&folder);
+    fs::create_dir_all(&folder).unwrap();
+    folder
+}
+
+fn spooled(folder: &Path) -> usize {
+    let entries = fs::read_dir(folder.join("spool"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path());
+    entries
+        .filter(|path| path.extension().is_some_and(|extension| extension == "spool"))
+        .count()
+}
+
+fn totals(truth: &[Value]) -> Totals {
+    let end = truth.last().unwrap();
+    assert_eq!(end["kind"], "end");
+    let counts = |device: &Value| ["attempts", "failed", "beats", "bytes"].map(|name| device[name].as_i64().unwrap());
+    let devices = end["devices"].as_array().unwrap().iter();
+    devices
+        .map(|device| (device["device_id"].as_str().unwrap().to_owned(), counts(device)))
+        .collect()
+}
+
+fn stored(database: &Database<'_>) -> Totals {
+    let sql = "SELECT device_id, count(*) FILTER (WHERE metric = 'error'), count(*) FILTER (WHERE metric = 'error' AND value = 1),
+                      count(*) FILTER (WHERE metric = 'heartbeat'), coalesce(sum(value) FILTER (WHERE metric = 'bytes'), 0)::bigint
+               FROM iot.device_metrics WHERE device_id <> 'collector-1' GROUP BY device_id";
+    let rows = database.client().query(sql, &[]).unwrap();
+    rows.iter()
+        .map(|row| (row.get(0), [row.get(1), row.get(2), row.get(3), row.get(4)]))
+        .collect()
+}
+
+fn outages_that_ended(truth: &[Value]) -> Vec<(String, DateTime<Utc>)> {
+    let outages = truth
+        .iter()
+        .filter(|line| line["kind"] == "outage" && line["ongoing"] == false);
+    let text = |line: &Value, name: &str| line[name].as_str().unwrap().to_owned();
+    let mut ended: Vec<(String, DateTime<Utc>)> = outages
+        .map(|line| (text(line, "device_id"), text(line, "ended_at").parse().unwrap()))
+        .collect();
+    ended.sort();
+    ended
+}
+
+fn outages_seen(database: &Database<'_>, truth: &[Value]) -> Vec<(String, DateTime<Utc>)> {
+    let end = truth.last().unwrap();
+    let instant = |name: &str| end[name].as_str().unwrap().parse::<DateTime<Utc>>().unwrap();
+    let sql = "SELECT device_id, ended_at FROM iot_kpi.outages(tstzrange($1, $2), as_of => $2)
+               WHERE device_id <> 'collector-1' AND NOT ongoing ORDER BY device_id COLLATE \"C\", ended_at";
+    let rows = database
+        .client()
+        .query(sql, &[&instant("from"), &instant("to")])
+        .unwrap();
+    rows.iter().map(|row| (row.get(0), row.get(1))).collect()
+}
