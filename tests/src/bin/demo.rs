@@ -99,12 +99,7 @@ fn watch(arguments: &Watch) -> Result<()> {
 fn open_store<'a>(server: &'a Postgres, folder: &Path) -> Result<Database<'a>> {
     let installed = installed_sql(server)?;
     let used = folder.join("extension.sql");
-    let exists = "SELECT FROM pg_database WHERE datname = $1";
-    let exists = !server
-        .database("postgres")
-        .try_client()?
-        .query(exists, &[&DATABASE])?
-        .is_empty();
+    let exists = server.has_store(DATABASE)?;
     if exists && fs::read_to_string(&used).is_ok_and(|used| used == installed) {
         return Ok(server.database(DATABASE));
     }
