@@ -81,11 +81,9 @@ fn watch(arguments: &Watch) -> Result<()> {
         server.installation().major(),
         folder.display()
     );
-    let database = open_store(&server, &folder)?;
+    let database = open_store(&server, &folder, &arguments.interval)?;
     let feeder = Feeder::find(database.uri(), &folder, arguments.interval.clone())?;
-    let missing = missing_history(&database)?;
-    println!("fill in the last {} minutes of history", missing.as_secs() / 60);
-    if feeder.backfill(missing, stopped)? {
+    if fill_history(&database, &feeder, stopped)? {
         show_until_stopped(&database, &feeder, arguments, stopped)?;
     }
     println!(
@@ -95,20 +93,22 @@ fn watch(arguments: &Watch) -> Result<()> {
     Ok(())
 }
 
-/// The store of an earlier run, or a new one where there is none or where the extension has another one by now.
-fn open_store<'a>(server: &'a Postgres, folder: &Path) -> Result<Database<'a>> {
-    let installed = installed_sql(server)?;
-    let used = folder.join("extension.sql");
+/// The store of an earlier run, or a new one where there is none, or where it was made otherwise than it would be now.
+fn open_store<'a>(server: &'a Postgres, folder: &Path, interval: &str) -> Result<Database<'a>> {
+    let made_with = folder.join("made-with.sql");
+    let wanted = format!("-- a report every {interval}\n{}", installed_sql(server)?);
     let exists = server.has_store(DATABASE)?;
-    if exists && fs::read_to_string(&used).is_ok_and(|used| used == installed) {
+    if exists && fs::read_to_string(&made_with).is_ok_and(|made_with| made_with == wanted) {
         return Ok(server.database(DATABASE));
     }
-    println!(
-        "make a new store{}",
-        if exists { ": the extension has changed" } else { "" }
-    );
+    let why = if exists {
+        ": the extension or the interval has changed"
+    } else {
+        ""
+    };
+    println!("make a new store{why}");
     let database = server.try_store(DATABASE)?;
-    fs::write(&used, installed).with_context(|| format!("write {}", used.display()))?;
+    fs::write(&made_with, wanted).with_context(|| format!("write {}", made_with.display()))?;
     Ok(database)
 }
 
@@ -116,6 +116,17 @@ fn installed_sql(server: &Postgres) -> Result<String> {
     let script = format!("extension/pg_iot_kpi--{}.sql", env!("CARGO_PKG_VERSION"));
     let path = Path::new(&server.installation().ask("--sharedir")?).join(script);
     fs::read_to_string(&path).with_context(|| format!("read {}; `make install` puts it there", path.display()))
+}
+
+/// Writes what is missing of the last day, and then what has come to be missing meanwhile. False when it was stopped.
+fn fill_history(database: &Database<'_>, feeder: &Feeder, stopped: impl Fn() -> bool) -> Result<bool> {
+    println!("fill in the history");
+    for _ in 0..2 {
+        if !feeder.backfill(missing_history(database)?, &stopped)? {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// The time since the last sample, and a little more so that no report falls between; a day at most.
