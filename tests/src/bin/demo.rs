@@ -29,6 +29,8 @@ const REFRESH_ELSEWHERE: Duration = Duration::from_secs(5);
 struct Arguments {
     #[command(flatten)]
     watch: Watch,
+    #[command(flatten)]
+    place: Place,
     #[command(subcommand)]
     action: Option<Action>,
 }
@@ -41,6 +43,13 @@ struct Watch {
     /// Time between two reports of a device. The product's default is 60s; here something is to move
     #[arg(long, env = "COLLECTION_INTERVAL", default_value = "15s")]
     interval: String,
+}
+
+/// Where the server, its data and the logs are.
+#[derive(Args)]
+struct Place {
+    #[arg(long, hide = true, default_value_os_t = target().join("demo"))]
+    folder: PathBuf,
 }
 
 #[derive(Subcommand)]
@@ -56,16 +65,12 @@ enum Action {
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     match arguments.action {
-        None => iot_kpi_tests::exit(watch(&arguments.watch)),
-        Some(Action::Psql { arguments }) => iot_kpi_tests::exit(psql(&arguments)),
+        None => iot_kpi_tests::exit(watch(&arguments.watch, &arguments.place.folder)),
+        Some(Action::Psql { arguments: more }) => iot_kpi_tests::exit(psql(&more, &arguments.place.folder)),
     }
 }
 
-fn folder() -> PathBuf {
-    target().join("demo")
-}
-
-fn watch(arguments: &Watch) -> Result<()> {
+fn watch(arguments: &Watch, folder: &Path) -> Result<()> {
     let stop = Arc::new(AtomicBool::new(false));
     for signal in [SIGINT, SIGTERM, SIGHUP] {
         // A second signal does not wait for order: the watchdogs see to the rest.
@@ -74,15 +79,14 @@ fn watch(arguments: &Watch) -> Result<()> {
     }
     let stopped = || stop.load(Ordering::Relaxed);
 
-    let folder = folder();
-    let server = Postgres::kept(&folder)?;
+    let server = Postgres::kept(folder)?;
     println!(
         "PostgreSQL {} runs in {}",
         server.installation().major(),
         folder.display()
     );
-    let database = open_store(&server, &folder, &arguments.interval)?;
-    let feeder = Feeder::find(database.uri(), &folder, arguments.interval.clone())?;
+    let database = open_store(&server, folder, &arguments.interval)?;
+    let feeder = Feeder::find(database.uri(), folder, arguments.interval.clone())?;
     if fill_history(&database, &feeder, stopped)? {
         show_until_stopped(&database, &feeder, arguments, stopped)?;
     }
@@ -210,16 +214,15 @@ fn grafana() -> String {
     }
 }
 
-fn psql(arguments: &[String]) -> Result<()> {
+fn psql(arguments: &[String], folder: &Path) -> Result<()> {
     // Ctrl-C is for psql, which cancels a query by it.
     flag::register(SIGINT, Arc::default()).context("listen to signals")?;
-    let folder = folder();
     if !folder.join("data/PG_VERSION").exists() {
         bail!("there is no demo yet; `make demo` makes one");
     }
-    let server = match Postgres::running(&folder)? {
+    let server = match Postgres::running(folder)? {
         Some(server) => server,
-        None => Postgres::kept(&folder)?,
+        None => Postgres::kept(folder)?,
     };
     let status = server
         .database(DATABASE)
