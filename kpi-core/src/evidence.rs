@@ -49,6 +49,15 @@ pub struct Communication {
     pub bytes: Throughput,
 }
 
+impl Communication {
+    fn merge(&mut self, other: &Communication) -> Result<()> {
+        self.responses.merge(&other.responses)?;
+        self.attempts += other.attempts;
+        self.failed += other.failed;
+        self.bytes.merge(&other.bytes)
+    }
+}
+
 /// The evidence of one device over a window cut into slots.
 #[derive(Debug, Clone)]
 pub struct Evidence {
@@ -57,6 +66,8 @@ pub struct Evidence {
     /// The bounds of the slots, one more than there are slots.
     edges: Vec<Instant>,
     slots: Vec<Communication>,
+    /// The byte counter before the first slot, from which its first increase counts.
+    before: Throughput,
     /// The slot of the sample before, where the next one most likely falls too.
     cursor: usize,
 }
@@ -77,6 +88,7 @@ impl Evidence {
             beats: Times::default(),
             edges: edges.to_vec(),
             slots,
+            before: Throughput::default(),
             cursor: 0,
         })
     }
@@ -98,7 +110,15 @@ impl Evidence {
         if role == MetricRole::Other {
             return Ok(());
         }
-        let Some(slot) = self.slot_of(at) else { return Ok(()) };
+        let before_all = at < self.edges[0];
+        let Some(slot) = self.slot_of(at) else {
+            let counts_on = before_all && role == MetricRole::Bytes && bytes_kind == AmountKind::Counter;
+            return if counts_on {
+                self.before.add(at, value, bytes_kind)
+            } else {
+                Ok(())
+            };
+        };
         match role {
             MetricRole::ResponseTime => slot.responses.add(value)?,
             MetricRole::Error => {
@@ -129,13 +149,62 @@ impl Evidence {
             ));
         }
         self.beats.merge(&other.beats);
-        for (slot, others) in self.slots.iter_mut().zip(&other.slots) {
-            slot.responses.merge(&others.responses)?;
-            slot.attempts += others.attempts;
-            slot.failed += others.failed;
-            slot.bytes.merge(&others.bytes)?;
+        self.before.merge(&other.before)?;
+        self.slots
+            .iter_mut()
+            .zip(&other.slots)
+            .try_for_each(|(slot, others)| slot.merge(others))
+    }
+
+    /// Adds evidence that was gathered over other slots, each of which must lie within one of these.
+    pub fn absorb(&mut self, part: &Evidence) -> Result<()> {
+        if self.edges == part.edges {
+            return self.merge(part);
+        }
+        self.beats.merge(&part.beats);
+        for (bounds, others) in part.edges.windows(2).zip(&part.slots) {
+            let whole = self
+                .edges
+                .windows(2)
+                .position(|slot| slot[0] <= bounds[0] && bounds[1] <= slot[1]);
+            let whole = whole.ok_or_else(|| {
+                KpiError::parameter(
+                    "evidence of a period that lies in no single slot cannot be absorbed",
+                    "Gather it anew from rows, or choose slots whose edges fall on the period's.",
+                )
+            })?;
+            self.slots[whole].merge(others)?;
         }
         Ok(())
+    }
+
+    /// Each slot as evidence of its own, with the beats that lie in it.
+    pub fn parts(&self) -> Result<Vec<Evidence>> {
+        let beats = self.beats.to_vec();
+        let bounds = self.edges.windows(2).zip(&self.slots);
+        bounds
+            .map(|(edges, slot)| {
+                let mut part = Self::new(edges)?;
+                let first = beats.partition_point(|b| *b < edges[0]);
+                beats[first..]
+                    .iter()
+                    .take_while(|b| **b < edges[1])
+                    .for_each(|b| part.beats.insert(*b));
+                part.slots[0] = slot.clone();
+                Ok(part)
+            })
+            .collect()
+    }
+
+    /// Bytes transferred in a slot. A counter's first increase counts from its last sample before the slot, where that
+    /// is no earlier than `since`.
+    pub fn bytes_in(&self, slot: usize, since: Instant) -> Result<Option<f64>> {
+        let Some(here) = self.slots.get(slot) else {
+            return Ok(None);
+        };
+        let earlier = self.slots[..slot].iter().rev().find_map(|s| s.bytes.last_sample());
+        let before = earlier.or_else(|| self.before.last_sample()).filter(|s| s.0 >= since);
+        here.bytes.total_since(before).map(Some)
     }
 
     /// The bounds of the slots.
@@ -167,6 +236,7 @@ impl Codec for Evidence {
             out.signed(edge.wrapping_sub(at));
             at = *edge;
         }
+        self.before.write_into(out);
         for slot in &self.slots {
             slot.responses.write(out);
             out.unsigned(slot.attempts);
@@ -186,6 +256,7 @@ impl Codec for Evidence {
         }
         let mut evidence = Self::new(&edges).map_err(|e| input.fail(e))?;
         evidence.beats = beats;
+        evidence.before = Throughput::read_from(input)?;
         for slot in &mut evidence.slots {
             slot.responses = ResponseSketch::read(input)?;
             slot.attempts = input.unsigned()?;

@@ -132,6 +132,7 @@ impl Dossier {
             .response_target
             .map(|target| responses.apdex_counts(target, failed))
             .transpose()?;
+        let counted_since = window.start.saturating_sub(self.settings.expect.look_back());
         let first = self.beats.partition_point(|b| *b < window.start);
         let after = self.beats.partition_point(|b| *b < window.end);
         Ok(DeviceReport {
@@ -149,7 +150,10 @@ impl Dossier {
             apdex,
             attempts,
             failed,
-            bytes: communication.map(|c| c.bytes.total()).transpose()?,
+            bytes: self
+                .evidence
+                .as_ref()
+                .map_or(Ok(None), |e| e.bytes_in(slot, counted_since))?,
             messages: (after - first) as u64,
         })
     }

@@ -76,15 +76,26 @@ impl Throughput {
 
     /// All amounts and increases.
     pub fn total(&self) -> Result<f64> {
+        self.total_since(None)
+    }
+
+    /// All amounts and increases, the increase since an earlier sample of the counter among them.
+    pub fn total_since(&self, before: Option<(Instant, f64)>) -> Result<f64> {
         let mut total = self.amounts.clone();
-        for pair in self.in_order().windows(2) {
-            let (before, after) = (pair[0].1, pair[1].1);
-            total.add(after)?;
-            if after >= before {
-                total.add(-before)?;
+        let samples: Vec<f64> = before.into_iter().chain(self.in_order()).map(|s| s.1).collect();
+        for pair in samples.windows(2) {
+            // A counter that fell was set to zero in between.
+            total.add(pair[1])?;
+            if pair[1] >= pair[0] {
+                total.add(-pair[0])?;
             }
         }
         Ok(total.value())
+    }
+
+    /// The counter's last sample.
+    pub fn last_sample(&self) -> Option<(Instant, f64)> {
+        self.in_order().last().copied()
     }
 
     /// How often the counter fell.

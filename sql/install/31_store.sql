@@ -135,11 +135,12 @@ BEGIN
         regularity float8,
         stability float8,
         consistency float8,
-        jitter interval,
+        jitter float8,
         missed_beats bigint,
         response_count bigint,
         response_mean float8,
         response_p50 float8,
+        response_p90 float8,
         response_p95 float8,
         response_p99 float8,
         apdex float8,
@@ -150,9 +151,10 @@ BEGIN
         error_rate_high float8,
         bytes_per_second float8,
         messages_per_second float8,
-        parts bytea,
+        parts bytea NOT NULL,
         PRIMARY KEY (device_id, grain, period)
     );
+    CREATE INDEX IF NOT EXISTS kpi_calculations_fresh_idx ON iot.kpi_calculations (grain, period, device_id) WHERE NOT stale;
     CREATE INDEX IF NOT EXISTS kpi_calculations_stale_idx ON iot.kpi_calculations (device_id) WHERE stale;
 END
 $$;

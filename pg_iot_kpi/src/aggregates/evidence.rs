@@ -5,8 +5,9 @@ use kpi_core::evidence::{Evidence, MetricRole};
 use kpi_core::throughput::AmountKind;
 
 use crate::aggregates::{Mergeable, state_functions};
-use crate::datum::{bytes, instants, state};
+use crate::datum::{bytes, decode, instants, state};
 use crate::fmgr::{internal, sql_function};
+use crate::reports::rows::{Cell, Rows};
 
 impl Mergeable for Evidence {
     fn absorb(&mut self, other: &Self) -> Result<()> {
@@ -48,3 +49,26 @@ sql_function!(iot_kpi_evidence_trans, |call| {
 sql_function!(iot_kpi_evidence_final, |call| Ok(call
     .state::<Evidence>(0)
     .map(|e| state(e))));
+
+// Arguments: state, a part in its binary form, edges.
+sql_function!(iot_kpi_evidence_absorb, |call| {
+    let evidence = match call.state::<Evidence>(0) {
+        Some(evidence) => evidence,
+        // SAFETY: declared as timestamptz[].
+        None => call.keep(Evidence::new(&unsafe { instants(call.required(2)?)? })?)?,
+    };
+    if let Some(part) = call.datum(1) {
+        // SAFETY: declared as bytea.
+        evidence.absorb(&unsafe { decode(part)? })?;
+    }
+    Ok(Some(internal(evidence)))
+});
+
+sql_function!(iot_kpi_evidence_parts, |call| {
+    let parts = call.decoded::<Evidence>(0)?.parts()?;
+    let mut rows = Rows::begin(call);
+    for (slot, part) in parts.iter().enumerate() {
+        rows.push([Cell::slot(slot), Cell::datum(Some(state(part)))]);
+    }
+    Ok(None)
+});

@@ -55,7 +55,7 @@ fn report_cells(slot: usize, report: &DeviceReport) -> Result<[Cell; 43]> {
     let consistency = &report.consistency;
     let maybe_count = |n: Option<u64>| Cell::datum(n.map(pgrx::pg_sys::Datum::from));
     Ok([
-        Cell::datum(Some(pgrx::pg_sys::Datum::from(slot as i32 + 1))),
+        Cell::slot(slot),
         Cell::instant(Some(report.window.start)),
         Cell::instant(Some(report.window.end)),
         Cell::interval(report.heartbeats.times.up),

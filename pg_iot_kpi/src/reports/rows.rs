@@ -20,6 +20,11 @@ impl Cell {
         Self(value.map(datum::float))
     }
 
+    /// The number of a slot, counted from 1.
+    pub(crate) fn slot(index: usize) -> Self {
+        Self(Some(Datum::from(index as i32 + 1)))
+    }
+
     /// A `bigint`.
     pub(crate) fn count(value: u64) -> Self {
         Self(Some(Datum::from(value)))

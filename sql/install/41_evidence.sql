@@ -7,27 +7,6 @@ CREATE FUNCTION iot_kpi.effective_window(during tstzrange, as_of timestamptz) RE
 COMMENT ON FUNCTION iot_kpi.effective_window(tstzrange, timestamptz) IS
     'the part of a window before as_of; NULL where none of it has happened; an empty or unbounded window is an error';
 
-CREATE FUNCTION iot_kpi.evidence_trans(
-    state internal, at timestamptz, metric text, value double precision, heartbeat_metric text, bytes_is_counter boolean,
-    edges timestamptz[]
-) RETURNS internal
-    LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'iot_kpi_evidence_trans';
-COMMENT ON FUNCTION iot_kpi.evidence_trans(internal, timestamptz, text, double precision, text, boolean, timestamptz[]) IS
-    'adds a sample';
-CREATE FUNCTION iot_kpi.evidence_final(state internal) RETURNS iot_kpi.evidence
-    LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'iot_kpi_evidence_final';
-COMMENT ON FUNCTION iot_kpi.evidence_final(internal) IS 'the evidence so far';
-
-CREATE AGGREGATE iot_kpi.evidence_agg(
-    at timestamptz, metric text, value double precision, heartbeat_metric text, bytes_is_counter boolean, edges timestamptz[]
-) (
-    SFUNC = iot_kpi.evidence_trans, STYPE = internal, SSPACE = 8192, FINALFUNC = iot_kpi.evidence_final,
-    FINALFUNC_MODIFY = READ_ONLY, COMBINEFUNC = iot_kpi.evidence_combine, SERIALFUNC = iot_kpi.evidence_serialize,
-    DESERIALFUNC = iot_kpi.evidence_deserialize, PARALLEL = SAFE
-);
-COMMENT ON AGGREGATE iot_kpi.evidence_agg(timestamptz, text, double precision, text, boolean, timestamptz[]) IS
-    'all metric samples of a device in one pass: its beats, and per slot between two edges its communication';
-
 CREATE TYPE iot_kpi.dossier AS (
     edges timestamptz[],
     expected_interval interval,
@@ -132,13 +111,9 @@ BEGIN
 
     RETURN QUERY
     WITH gathered AS MATERIALIZED (
-        SELECT m.device_id,
-               iot_kpi.evidence_agg(m.time, m.metric, m.value, b.heartbeat_metric, bytes_is_counter, slot_edges) AS evidence
-        FROM iot.device_metrics m
-        JOIN iot.devices b ON b.device_id = m.device_id
-        WHERE m.time >= window_start - reach AND m.time <= window_end
-          AND (sampled IS NULL OR m.device_id = ANY (sampled))
-        GROUP BY m.device_id
+        SELECT g.device_id, g.evidence
+        FROM iot_kpi.gather(slot_edges, window_start - reach, window_end, sampled, bytes_is_counter) AS g
+        WHERE slot_edges IS NOT NULL
     ),
     observers AS MATERIALIZED (
         SELECT c.device_id,

@@ -1,0 +1,113 @@
+-- Calculations: the KPIs of whole hours and days (UTC), for people to read, and as mergeable parts for reports.
+--
+-- A calculation locks its devices' rows of iot.device_liveness, as every writer does, and reads the evidence in a later
+-- statement: so it sees all that was written before it, and whoever writes later sees it and marks it stale.
+
+CREATE FUNCTION iot_kpi.wanted_calculations(during tstzrange, grain text, device_ids text[], as_of timestamptz)
+RETURNS TABLE (device_id text, period tstzrange)
+    LANGUAGE sql STABLE AS $$
+SELECT d.device_id, p.period
+FROM (SELECT date_trunc(grain, lower(during), 'UTC') AS first, ('1 ' || grain)::interval AS step) AS f,
+     LATERAL generate_series(f.first, upper(during), make_interval(secs => extract(epoch FROM f.step)::float8)) AS start,
+     LATERAL (SELECT tstzrange(start, start + make_interval(secs => extract(epoch FROM f.step)::float8))) AS p (period),
+     iot.devices d
+WHERE p.period <@ during AND upper(p.period) <= as_of
+  AND (device_ids IS NULL OR d.device_id = ANY (device_ids))
+  AND NOT EXISTS (SELECT FROM iot.kpi_calculations k
+                  WHERE k.device_id = d.device_id AND k.grain = wanted_calculations.grain AND k.period = p.period
+                    AND NOT k.stale)
+$$;
+COMMENT ON FUNCTION iot_kpi.wanted_calculations(tstzrange, text, text[], timestamptz) IS
+    'the whole hours or days of a window, over by as_of, whose calculation is missing or stale';
+
+CREATE FUNCTION iot_kpi.calculate_period(device_ids text[], grain text, edges timestamptz[]) RETURNS bigint
+    LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_column
+DECLARE
+    wanted_grain constant text := grain;
+    written bigint;
+BEGIN
+    INSERT INTO iot.kpi_calculations AS k (
+        device_id, period, grain, stale, calculated_at, up_time, down_time, unknown_time, excluded_time, uptime, availability,
+        failures, mtbf, mttr, longest_outage, completeness, regularity, stability, consistency, jitter, missed_beats,
+        response_count, response_mean, response_p50, response_p90, response_p95, response_p99, apdex, attempts, failed,
+        error_rate, error_rate_low, error_rate_high, bytes_per_second, messages_per_second, parts)
+    SELECT e.device_id, tstzrange(r.slot_start, r.slot_end), wanted_grain, false, clock_timestamp(),
+           r.up_time, r.down_time, r.unknown_time, r.excluded_time, r.uptime, r.availability,
+           r.failures, r.mtbf, r.mttr, r.longest_outage, r.completeness, r.regularity, r.stability, r.consistency, r.jitter,
+           r.missed_beats, r.response_count, r.response_mean, r.response_p50, r.response_p90, r.response_p95, r.response_p99,
+           r.apdex, r.attempts, r.failed, r.error_rate, r.error_rate_low, r.error_rate_high, r.bytes_per_second,
+           r.messages_per_second, iot_kpi.evidence_send(p.part)
+    FROM iot_kpi.evidence_of(tstzrange(edges[1], edges[cardinality(edges)]), device_ids, edges[cardinality(edges)], edges) AS e
+    CROSS JOIN LATERAL iot_kpi.device_report(e.dossier) AS r
+    CROSS JOIN LATERAL iot_kpi.evidence_parts(coalesce((e.dossier).evidence, iot_kpi.no_evidence(edges))) AS p
+    WHERE p.slot = r.slot
+    ORDER BY e.device_id, r.slot
+    ON CONFLICT (device_id, grain, period) DO UPDATE SET
+        stale = false, calculated_at = excluded.calculated_at, up_time = excluded.up_time, down_time = excluded.down_time,
+        unknown_time = excluded.unknown_time, excluded_time = excluded.excluded_time, uptime = excluded.uptime,
+        availability = excluded.availability, failures = excluded.failures, mtbf = excluded.mtbf, mttr = excluded.mttr,
+        longest_outage = excluded.longest_outage, completeness = excluded.completeness, regularity = excluded.regularity,
+        stability = excluded.stability, consistency = excluded.consistency, jitter = excluded.jitter,
+        missed_beats = excluded.missed_beats, response_count = excluded.response_count,
+        response_mean = excluded.response_mean, response_p50 = excluded.response_p50, response_p90 = excluded.response_p90,
+        response_p95 = excluded.response_p95, response_p99 = excluded.response_p99, apdex = excluded.apdex,
+        attempts = excluded.attempts, failed = excluded.failed, error_rate = excluded.error_rate,
+        error_rate_low = excluded.error_rate_low, error_rate_high = excluded.error_rate_high,
+        bytes_per_second = excluded.bytes_per_second, messages_per_second = excluded.messages_per_second,
+        parts = excluded.parts
+    WHERE k.stale;
+    GET DIAGNOSTICS written = ROW_COUNT;
+    RETURN written;
+END $$;
+COMMENT ON FUNCTION iot_kpi.calculate_period(text[], text, timestamptz[]) IS
+    'writes the calculations of devices for the periods between edges that are missing or stale; the devices must be locked';
+
+CREATE FUNCTION iot_kpi.no_evidence(edges timestamptz[]) RETURNS iot_kpi.evidence
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+SELECT iot_kpi.evidence_agg(NULL, NULL, NULL, NULL, false, edges) FROM (VALUES (1)) AS one
+$$;
+COMMENT ON FUNCTION iot_kpi.no_evidence(timestamptz[]) IS 'the evidence of a device without samples';
+
+CREATE FUNCTION iot_kpi.calculate_kpis(
+    during tstzrange, device_ids text[] DEFAULT NULL, as_of timestamptz DEFAULT now()
+) RETURNS bigint
+    LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_column
+DECLARE
+    effective constant tstzrange := iot_kpi.effective_window(during, as_of);
+    day timestamptz;
+    day_end timestamptz;
+    wanted text[];
+    within tstzrange;
+    written bigint := 0;
+BEGIN
+    PERFORM iot_kpi.require_store();
+    IF effective IS NULL THEN
+        RETURN 0;
+    END IF;
+    FOR day IN SELECT generate_series(date_trunc('day', lower(effective), 'UTC'), upper(effective), interval '24 hours') LOOP
+        day_end := day + interval '24 hours';
+        within := tstzrange(day, day_end) * effective;
+        -- Hours first: the day is then put together from them.
+        SELECT array_agg(DISTINCT w.device_id), tstzrange(min(lower(w.period)), max(upper(w.period)))
+            INTO wanted, within
+            FROM iot_kpi.wanted_calculations(within, 'hour', device_ids, as_of) AS w;
+        IF wanted IS NOT NULL THEN
+            PERFORM iot_kpi.lock_for_calculation(wanted, day_end);
+            written := written + iot_kpi.calculate_period(wanted, 'hour', (
+                SELECT array_agg(e ORDER BY e) FROM generate_series(lower(within), upper(within), interval '1 hour') AS e));
+        END IF;
+        SELECT array_agg(w.device_id) INTO wanted
+            FROM iot_kpi.wanted_calculations(tstzrange(day, day_end) * effective, 'day', device_ids, as_of) AS w;
+        IF wanted IS NOT NULL THEN
+            PERFORM iot_kpi.lock_for_calculation(wanted, day_end);
+            written := written + iot_kpi.calculate_period(wanted, 'day', ARRAY[day, day_end]);
+        END IF;
+    END LOOP;
+    RETURN written;
+END $$;
+COMMENT ON FUNCTION iot_kpi.calculate_kpis(tstzrange, text[], timestamptz) IS
+    'calculates the whole hours and days (UTC) of a window that are over by as_of and missing or stale in iot.kpi_calculations; returns how many it wrote';
