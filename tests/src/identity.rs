@@ -77,6 +77,8 @@ impl Identity {
                     .arg(format!("--regid={gid}"))
                     .arg("--clear-groups");
                 if let Some(capability) = capability {
+                    // PostgreSQL's programs ask access(2) about themselves, which forgets capabilities without this bit.
+                    command.arg("--securebits=+no_setuid_fixup");
                     command
                         .arg(format!("--inh-caps=+{capability}"))
                         .arg(format!("--ambient-caps=+{capability}"));

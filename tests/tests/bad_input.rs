@@ -20,6 +20,7 @@ const NUMBER: &str = "22003";
 const TEXT: &str = "22P02";
 const BINARY: &str = "22P03";
 const RANGE: &str = "22000";
+const CHECK: &str = "23514";
 
 const SHORTHANDS: [(&str, &str); 5] = [
     (
@@ -248,6 +249,304 @@ const AGGREGATES: &[Case] = &[
         "another type",
     ),
 ];
+
+const REPORTS: &[Case] = &[
+    // Windows.
+    (
+        "SELECT FROM iot_kpi.device_kpis('empty')",
+        PARAMETER,
+        "window is empty",
+        "two finite bounds",
+    ),
+    (
+        "SELECT FROM iot_kpi.device_kpis(tstzrange(NULL, '2026-01-01Z'))",
+        PARAMETER,
+        "no lower bound",
+        "two finite bounds",
+    ),
+    (
+        "SELECT FROM iot_kpi.device_kpis(tstzrange('2026-01-01Z', 'infinity'))",
+        TIME,
+        "infinity",
+        "finite timestamp",
+    ),
+    (
+        "SELECT FROM iot_kpi.device_kpis($w, as_of => 'infinity')",
+        TIME,
+        "infinity",
+        "finite timestamp",
+    ),
+    (
+        "SELECT FROM iot_kpi.device_kpis(NULL)",
+        PARAMETER,
+        "must not be NULL",
+        "value",
+    ),
+    (
+        "SELECT FROM iot_kpi.fleet_kpis('empty')",
+        PARAMETER,
+        "window is empty",
+        "two finite bounds",
+    ),
+    (
+        "SELECT FROM iot_kpi.status_periods('empty')",
+        PARAMETER,
+        "window is empty",
+        "two finite bounds",
+    ),
+    (
+        "SELECT FROM iot_kpi.outages('empty'::tstzrange)",
+        PARAMETER,
+        "window is empty",
+        "two finite bounds",
+    ),
+    (
+        "SELECT FROM iot_kpi.metric_series('heartbeat', 'empty', 100)",
+        PARAMETER,
+        "window is empty",
+        "two finite bounds",
+    ),
+    (
+        "SELECT FROM iot_kpi.kpi_series('uptime', 'empty', '1 hour')",
+        PARAMETER,
+        "window is empty",
+        "two finite bounds",
+    ),
+    // Names.
+    (
+        "SELECT FROM iot_kpi.kpi_series('nonsense', $w, '1 hour')",
+        PARAMETER,
+        "\"nonsense\"",
+        "uptime",
+    ),
+    (
+        "SELECT FROM iot_kpi.kpi_series('device_id', $w, '1 hour')",
+        PARAMETER,
+        "\"device_id\"",
+        "uptime",
+    ),
+    (
+        "SELECT FROM iot_kpi.kpi_series(NULL, $w, '1 hour')",
+        PARAMETER,
+        "NULL",
+        "uptime",
+    ),
+    (
+        "SELECT FROM iot_kpi.metric_series('nonsense', $w, 100)",
+        PARAMETER,
+        "\"nonsense\"",
+        "iot.metric_types",
+    ),
+    (
+        "SELECT FROM iot_kpi.kpi_series('uptime', $w, '1 day', time_zone => 'Mars/Olympus')",
+        PARAMETER,
+        "Mars/Olympus",
+        "",
+    ),
+    // Numbers.
+    (
+        "SELECT FROM iot_kpi.kpi_series('uptime', $w, '0')",
+        PARAMETER,
+        "00:00:00",
+        "'1 hour'",
+    ),
+    (
+        "SELECT FROM iot_kpi.kpi_series('uptime', $w, '-1 hour')",
+        PARAMETER,
+        "-01:00:00",
+        "'1 hour'",
+    ),
+    (
+        "SELECT FROM iot_kpi.kpi_series('uptime', $w, NULL)",
+        PARAMETER,
+        "NULL",
+        "'1 hour'",
+    ),
+    (
+        "SELECT FROM iot_kpi.kpi_series('uptime', $w, '1 microsecond')",
+        PARAMETER,
+        "buckets",
+        "longer bucket",
+    ),
+    (
+        "SELECT FROM iot_kpi.metric_series('heartbeat', $w, 0)",
+        PARAMETER,
+        "not 0",
+        "Four points",
+    ),
+    (
+        "SELECT FROM iot_kpi.metric_series('heartbeat', $w, -1)",
+        PARAMETER,
+        "not -1",
+        "Four points",
+    ),
+];
+
+const STORE: &[Case] = &[
+    // Devices.
+    (
+        "INSERT INTO iot.devices (device_id) VALUES ('')",
+        PARAMETER,
+        "''",
+        "1 to 255",
+    ),
+    (
+        "INSERT INTO iot.devices (device_id) VALUES (NULL)",
+        PARAMETER,
+        "NULL",
+        "1 to 255",
+    ),
+    (
+        "INSERT INTO iot.devices (device_id) VALUES (repeat('x', 10000))",
+        PARAMETER,
+        "xxx",
+        "1 to 255",
+    ),
+    (
+        "INSERT INTO iot.devices (device_id, liveness) VALUES ('a', '1 month')",
+        PARAMETER,
+        "1 mon",
+        "'30 days'",
+    ),
+    (
+        "INSERT INTO iot.devices (device_id, liveness) VALUES ('a', '0')",
+        PARAMETER,
+        "00:00:00",
+        "above zero",
+    ),
+    (
+        "INSERT INTO iot.devices (device_id, expected_interval) VALUES ('a', '-1 s')",
+        PARAMETER,
+        "-00:00:01",
+        "above zero",
+    ),
+    // The strict door: PostgreSQL's own constraints say it where they can.
+    (
+        "INSERT INTO iot.device_metrics VALUES ('a', 'heartbeat', now(), 'NaN')",
+        CHECK,
+        "finite",
+        "",
+    ),
+    (
+        "INSERT INTO iot.device_metrics VALUES ('a', 'heartbeat', now(), NULL)",
+        "23502",
+        "\"value\"",
+        "",
+    ),
+    (
+        "INSERT INTO iot.device_metrics VALUES ('a', 'heartbeat', 'infinity', 1)",
+        CHECK,
+        "",
+        "",
+    ),
+    (
+        "INSERT INTO iot.device_metrics VALUES ('a', 'heartbeat', '4714-11-24 00:00:00+00 BC', 1)",
+        CHECK,
+        "",
+        "",
+    ),
+    (
+        "INSERT INTO iot.device_metrics VALUES ('a', 'nonsense', now(), 1)",
+        "23503",
+        "nonsense",
+        "iot.metric_types",
+    ),
+    (
+        "INSERT INTO iot.device_metrics VALUES ('', 'heartbeat', now(), 1)",
+        CHECK,
+        "device_id",
+        "",
+    ),
+    (
+        "INSERT INTO iot.device_metrics VALUES (repeat('x', 10000), 'heartbeat', now(), 1)",
+        CHECK,
+        "device_id",
+        "",
+    ),
+    (
+        "INSERT INTO iot.device_status_history VALUES ('a', now(), 'asleep')",
+        CHECK,
+        "status",
+        "",
+    ),
+    (
+        "INSERT INTO iot.device_status_history VALUES ('a', '-infinity', 'online')",
+        CHECK,
+        "time",
+        "",
+    ),
+    // Windows, objectives, settings.
+    (
+        "INSERT INTO iot.maintenance_windows (period) VALUES ('empty')",
+        PARAMETER,
+        "'empty'",
+        "later end",
+    ),
+    (
+        "INSERT INTO iot.maintenance_windows (period) VALUES (tstzrange(NULL, now()))",
+        PARAMETER,
+        "(,",
+        "later end",
+    ),
+    (
+        "INSERT INTO iot.slo_targets (scope_kind, kpi, objective) VALUES ('all', 'uptime', 1)",
+        CHECK,
+        "objective",
+        "",
+    ),
+    (
+        "UPDATE iot.settings SET value = 'nonsense' WHERE name = 'unknown_devices'",
+        PARAMETER,
+        "'nonsense'",
+        "register",
+    ),
+    // The forgiving door forgives rows, not calls.
+    (
+        "iot_kpi.ingest_metrics(ARRAY['a'], ARRAY['heartbeat'], ARRAY[now(), now()], ARRAY[1])",
+        PARAMETER,
+        "1, 1, 2, 1",
+        "one element",
+    ),
+    (
+        "iot_kpi.ingest_metrics(NULL, NULL, NULL, NULL)",
+        PARAMETER,
+        "NULL",
+        "one element",
+    ),
+    ("DROP EXTENSION pg_iot_kpi", "2BP01", "depend", ""),
+];
+
+#[test]
+fn reports_and_store() {
+    let database = shared().store("bad_input_store");
+    let mut client = database.client();
+    check(&mut client, REPORTS);
+    check(&mut client, STORE);
+    let stored: i64 = client
+        .query_one("SELECT count(*) FROM iot.devices", &[])
+        .unwrap()
+        .get(0);
+    assert_eq!(stored, 0, "a refused statement left a device");
+    assert_healthy(shared());
+}
+
+#[test]
+fn the_forgiving_door_keeps_the_good_rows() {
+    let database = shared().store("bad_input_door");
+    let sql = "SELECT stored, refused, (SELECT array_agg((r ->> 'position')::int ORDER BY (r ->> 'position')::int)
+                                        FROM jsonb_array_elements(refusals) r WHERE r ->> 'reason' <> '')
+               FROM iot_kpi.ingest_metrics(
+                   ARRAY['good', NULL, '', 'a', 'a', 'a', 'a', repeat('x', 10000), 'a', 'good'],
+                   ARRAY['heartbeat', 'heartbeat', 'heartbeat', 'heartbeat', 'heartbeat', 'heartbeat', 'heartbeat', 'heartbeat',
+                         'nonsense', 'heartbeat'],
+                   ARRAY[now(), now(), now(), NULL, 'infinity', '-infinity', now(), now(), now(), now() - interval '1 min'],
+                   ARRAY[1, 1, 1, 1, 1, 1, 'NaN', 1, 1, 1]::float8[])";
+    let row = database.client().query_one(sql, &[]).unwrap();
+    assert_eq!(row.get::<_, i64>(0), 2);
+    assert_eq!(row.get::<_, i64>(1), 8);
+    assert_eq!(row.get::<_, Vec<i32>>(2), [2, 3, 4, 5, 6, 7, 8, 9]);
+    assert_healthy(shared());
+}
 
 #[test]
 fn aggregates_and_accessors() {

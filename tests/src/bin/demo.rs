@@ -29,6 +29,8 @@ const REFRESH_ELSEWHERE: Duration = Duration::from_secs(5);
 struct Arguments {
     #[command(flatten)]
     watch: Watch,
+    #[command(flatten)]
+    place: Place,
     #[command(subcommand)]
     action: Option<Action>,
 }
@@ -41,6 +43,13 @@ struct Watch {
     /// Time between two reports of a device. The product's default is 60s; here something is to move
     #[arg(long, env = "COLLECTION_INTERVAL", default_value = "15s")]
     interval: String,
+}
+
+/// Where the server, its data and the logs are.
+#[derive(Args)]
+struct Place {
+    #[arg(long, hide = true, default_value_os_t = target().join("demo"))]
+    folder: PathBuf,
 }
 
 #[derive(Subcommand)]
@@ -56,16 +65,12 @@ enum Action {
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     match arguments.action {
-        None => iot_kpi_tests::exit(watch(&arguments.watch)),
-        Some(Action::Psql { arguments }) => iot_kpi_tests::exit(psql(&arguments)),
+        None => iot_kpi_tests::exit(watch(&arguments.watch, &arguments.place.folder)),
+        Some(Action::Psql { arguments: more }) => iot_kpi_tests::exit(psql(&more, &arguments.place.folder)),
     }
 }
 
-fn folder() -> PathBuf {
-    target().join("demo")
-}
-
-fn watch(arguments: &Watch) -> Result<()> {
+fn watch(arguments: &Watch, folder: &Path) -> Result<()> {
     let stop = Arc::new(AtomicBool::new(false));
     for signal in [SIGINT, SIGTERM, SIGHUP] {
         // A second signal does not wait for order: the watchdogs see to the rest.
@@ -74,18 +79,15 @@ fn watch(arguments: &Watch) -> Result<()> {
     }
     let stopped = || stop.load(Ordering::Relaxed);
 
-    let folder = folder();
-    let server = Postgres::kept(&folder)?;
+    let server = Postgres::kept(folder)?;
     println!(
         "PostgreSQL {} runs in {}",
         server.installation().major(),
         folder.display()
     );
-    let database = open_store(&server, &folder)?;
-    let feeder = Feeder::find(database.uri(), &folder, arguments.interval.clone())?;
-    let missing = missing_history(&database)?;
-    println!("fill in the last {} minutes of history", missing.as_secs() / 60);
-    if feeder.backfill(missing, stopped)? {
+    let database = open_store(&server, folder, &arguments.interval)?;
+    let feeder = Feeder::find(database.uri(), folder, arguments.interval.clone())?;
+    if fill_history(&database, &feeder, stopped)? {
         show_until_stopped(&database, &feeder, arguments, stopped)?;
     }
     println!(
@@ -95,25 +97,22 @@ fn watch(arguments: &Watch) -> Result<()> {
     Ok(())
 }
 
-/// The store of an earlier run, or a new one where there is none or where the extension has another one by now.
-fn open_store<'a>(server: &'a Postgres, folder: &Path) -> Result<Database<'a>> {
-    let installed = installed_sql(server)?;
-    let used = folder.join("extension.sql");
-    let exists = "SELECT FROM pg_database WHERE datname = $1";
-    let exists = !server
-        .database("postgres")
-        .try_client()?
-        .query(exists, &[&DATABASE])?
-        .is_empty();
-    if exists && fs::read_to_string(&used).is_ok_and(|used| used == installed) {
+/// The store of an earlier run, or a new one where there is none, or where it was made otherwise than it would be now.
+fn open_store<'a>(server: &'a Postgres, folder: &Path, interval: &str) -> Result<Database<'a>> {
+    let made_with = folder.join("made-with.sql");
+    let wanted = format!("-- a report every {interval}\n{}", installed_sql(server)?);
+    let exists = server.has_store(DATABASE)?;
+    if exists && fs::read_to_string(&made_with).is_ok_and(|made_with| made_with == wanted) {
         return Ok(server.database(DATABASE));
     }
-    println!(
-        "make a new store{}",
-        if exists { ": the extension has changed" } else { "" }
-    );
+    let why = if exists {
+        ": the extension or the interval has changed"
+    } else {
+        ""
+    };
+    println!("make a new store{why}");
     let database = server.try_store(DATABASE)?;
-    fs::write(&used, installed).with_context(|| format!("write {}", used.display()))?;
+    fs::write(&made_with, wanted).with_context(|| format!("write {}", made_with.display()))?;
     Ok(database)
 }
 
@@ -121,6 +120,17 @@ fn installed_sql(server: &Postgres) -> Result<String> {
     let script = format!("extension/pg_iot_kpi--{}.sql", env!("CARGO_PKG_VERSION"));
     let path = Path::new(&server.installation().ask("--sharedir")?).join(script);
     fs::read_to_string(&path).with_context(|| format!("read {}; `make install` puts it there", path.display()))
+}
+
+/// Writes what is missing of the last day, and then what has come to be missing meanwhile. False when it was stopped.
+fn fill_history(database: &Database<'_>, feeder: &Feeder, stopped: impl Fn() -> bool) -> Result<bool> {
+    println!("fill in the history");
+    for _ in 0..2 {
+        if !feeder.backfill(missing_history(database)?, &stopped)? {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// The time since the last sample, and a little more so that no report falls between; a day at most.
@@ -204,16 +214,15 @@ fn grafana() -> String {
     }
 }
 
-fn psql(arguments: &[String]) -> Result<()> {
+fn psql(arguments: &[String], folder: &Path) -> Result<()> {
     // Ctrl-C is for psql, which cancels a query by it.
     flag::register(SIGINT, Arc::default()).context("listen to signals")?;
-    let folder = folder();
     if !folder.join("data/PG_VERSION").exists() {
         bail!("there is no demo yet; `make demo` makes one");
     }
-    let server = match Postgres::running(&folder)? {
+    let server = match Postgres::running(folder)? {
         Some(server) => server,
-        None => Postgres::kept(&folder)?,
+        None => Postgres::kept(folder)?,
     };
     let status = server
         .database(DATABASE)

@@ -54,13 +54,7 @@ fn start() -> Result<()> {
             server
         }
     };
-    let exists = "SELECT FROM pg_database WHERE datname = $1";
-    if server
-        .database("postgres")
-        .try_client()?
-        .query(exists, &[&DATABASE])?
-        .is_empty()
-    {
+    if !server.has_store(DATABASE)? {
         server.try_store(DATABASE)?;
         println!("made the store in database {DATABASE}");
     }

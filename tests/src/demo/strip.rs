@@ -3,7 +3,7 @@
 use super::fleet::Cell;
 use super::screen::{Colour, Style};
 
-/// What a cell shows: the worst that was in it.
+/// What a cell shows: the worst that was in it. A short absence of the collector, as at its restart, is not worth a sign.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Look {
     Empty,
@@ -15,9 +15,10 @@ enum Look {
 }
 
 fn look(cell: &Cell) -> Look {
+    let total = cell.up + cell.down + cell.unknown + cell.excluded;
     if cell.down > 0.0 {
         Look::Down(cell.up / (cell.up + cell.down))
-    } else if cell.unknown > 0.0 {
+    } else if cell.unknown > total / 10.0 {
         Look::Unknown
     } else if cell.excluded > cell.up {
         Look::Excluded

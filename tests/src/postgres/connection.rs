@@ -59,6 +59,19 @@ impl Postgres {
         Ok(database)
     }
 
+    /// Whether there is a database of that name with a store in it.
+    ///
+    /// # Errors
+    /// When the server does not answer.
+    pub fn has_store(&self, name: &str) -> Result<bool> {
+        let exists = "SELECT FROM pg_database WHERE datname = $1";
+        if self.try_client("postgres")?.query(exists, &[&name])?.is_empty() {
+            return Ok(false);
+        }
+        let store = "SELECT to_regclass('iot.devices') IS NOT NULL";
+        Ok(self.try_client(name)?.query_one(store, &[])?.get(0))
+    }
+
     /// [`Postgres::try_extension`] for tests.
     ///
     /// # Panics
