@@ -10,6 +10,7 @@
 //! | [`heartbeats`], [`status`] | the two kinds of evidence |
 //! | [`times`], [`cadence`] | beats as they came; how consistently they came |
 //! | [`response`], [`throughput`], [`rates`] | communication: how fast, how much, how often it failed |
+//! | [`scores`] | what is unusual |
 //! | [`evidence`], [`report`] | all samples of a device in one pass; every KPI from them |
 //! | [`exact_sum`], [`codec`] | sums and binary forms that do not depend on order |
 //! | [`error`] | what can be wrong, with a remedy |
@@ -40,6 +41,7 @@ pub mod outages;
 pub mod rates;
 pub mod report;
 pub mod response;
+pub mod scores;
 pub mod spans;
 pub mod status;
 pub mod throughput;

@@ -35,11 +35,12 @@ extension_sql_file!(
     name = "rates",
     requires = ["throughput"]
 );
+extension_sql_file!("../../sql/install/26_scores.sql", name = "scores", requires = ["rates"]);
 // Layer 2: the managed store and its two doors.
 extension_sql_file!(
     "../../sql/install/30_settings.sql",
     name = "settings",
-    requires = ["rates"]
+    requires = ["scores"]
 );
 extension_sql_file!(
     "../../sql/install/31_store.sql",
@@ -62,11 +63,59 @@ extension_sql_file!(
     requires = ["ingest_rules"]
 );
 // Layer 3: reports, all of them over the one evidence seam.
-extension_sql_file!("../../sql/install/40_gather.sql", name = "gather", requires = ["ingest"]);
-extension_sql_file!("../../sql/install/41_evidence.sql", name = "evidence", requires = ["gather"]);
-extension_sql_file!("../../sql/install/42_buckets.sql", name = "buckets", requires = ["evidence"]);
-extension_sql_file!("../../sql/install/43_device_kpis.sql", name = "device_kpis", requires = ["buckets"]);
-extension_sql_file!("../../sql/install/44_fleet_kpis.sql", name = "fleet_kpis", requires = ["device_kpis"]);
-extension_sql_file!("../../sql/install/45_kpi_series.sql", name = "kpi_series", requires = ["fleet_kpis"]);
-extension_sql_file!("../../sql/install/46_timelines.sql", name = "timelines", requires = ["kpi_series"]);
-extension_sql_file!("../../sql/install/50_calculations.sql", name = "calculations", requires = ["timelines"]);
+extension_sql_file!(
+    "../../sql/install/40_gather.sql",
+    name = "gather",
+    requires = ["ingest"]
+);
+extension_sql_file!(
+    "../../sql/install/41_evidence.sql",
+    name = "evidence",
+    requires = ["gather"]
+);
+extension_sql_file!(
+    "../../sql/install/42_buckets.sql",
+    name = "buckets",
+    requires = ["evidence"]
+);
+extension_sql_file!(
+    "../../sql/install/43_device_kpis.sql",
+    name = "device_kpis",
+    requires = ["buckets"]
+);
+extension_sql_file!(
+    "../../sql/install/44_fleet_kpis.sql",
+    name = "fleet_kpis",
+    requires = ["device_kpis"]
+);
+extension_sql_file!(
+    "../../sql/install/45_kpi_series.sql",
+    name = "kpi_series",
+    requires = ["fleet_kpis"]
+);
+extension_sql_file!(
+    "../../sql/install/46_timelines.sql",
+    name = "timelines",
+    requires = ["kpi_series"]
+);
+extension_sql_file!(
+    "../../sql/install/47_objectives.sql",
+    name = "objectives",
+    requires = ["timelines"]
+);
+extension_sql_file!(
+    "../../sql/install/48_anomalies.sql",
+    name = "anomalies",
+    requires = ["objectives"]
+);
+// Upkeep.
+extension_sql_file!(
+    "../../sql/install/50_calculations.sql",
+    name = "calculations",
+    requires = ["anomalies"]
+);
+extension_sql_file!(
+    "../../sql/install/60_health.sql",
+    name = "health",
+    requires = ["calculations"]
+);

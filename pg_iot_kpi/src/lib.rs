@@ -7,7 +7,7 @@
 //! | [`datum`], [`ranges`] | plain values to and from PostgreSQL's; windows and sets of time |
 //! | [`error`] | the one place where an error of kpi-core becomes a SQLSTATE with a hint |
 //! | [`aggregates`] | the two-step aggregates and their accessors, a file each |
-//! | [`rates`] | plain functions of counts and ratios |
+//! | [`rates`], [`scores`] | plain functions of counts, ratios and values |
 //! | [`reports`] | a device's dossier to rows |
 //!
 //! Functions are declared in `sql/install/*.sql`, each under the name it has here with the prefix `iot_kpi_`.
@@ -22,3 +22,4 @@ mod install;
 mod ranges;
 mod rates;
 mod reports;
+mod scores;

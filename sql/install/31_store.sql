@@ -146,7 +146,6 @@ BEGIN
         ADD COLUMN IF NOT EXISTS response_mean float8,
         ADD COLUMN IF NOT EXISTS response_p50 float8,
         ADD COLUMN IF NOT EXISTS response_p90 float8,
-        ADD COLUMN IF NOT EXISTS response_p90 float8,
         ADD COLUMN IF NOT EXISTS response_p95 float8,
         ADD COLUMN IF NOT EXISTS response_p99 float8,
         ADD COLUMN IF NOT EXISTS apdex float8,

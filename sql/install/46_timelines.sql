@@ -37,6 +37,18 @@ $$;
 COMMENT ON FUNCTION iot_kpi.outages(tstzrange, interval, text[], timestamptz) IS
     'the outages of each device by heartbeats; those shorter than min_outage are none';
 
+CREATE FUNCTION iot_kpi.check_metric(metric text) RETURNS text
+    LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    PERFORM iot_kpi.require_store();
+    IF EXISTS (SELECT FROM iot.metric_types t WHERE t.metric = check_metric.metric) THEN
+        RETURN metric;
+    END IF;
+    RAISE EXCEPTION 'metric "%" is not known', coalesce(left(metric, 63), 'NULL')
+        USING ERRCODE = 'invalid_parameter_value', HINT = 'See SELECT metric FROM iot.metric_types;';
+END $$;
+COMMENT ON FUNCTION iot_kpi.check_metric(text) IS 'fails with a hint where a metric is not known';
+
 CREATE FUNCTION iot_kpi.metric_series(
     metric text, during tstzrange, max_points integer DEFAULT 1000, device_ids text[] DEFAULT NULL,
     as_of timestamptz DEFAULT now()
@@ -49,17 +61,13 @@ DECLARE
     effective constant tstzrange := iot_kpi.effective_window(during, as_of);
     window_start constant timestamptz := lower(effective);
     window_end constant timestamptz := upper(effective);
-    wanted constant text := metric;
+    wanted constant text := iot_kpi.check_metric(metric);
     bucket interval;
 BEGIN
-    PERFORM iot_kpi.require_store();
     IF max_points IS NULL OR max_points < 4 THEN
         RAISE EXCEPTION 'max_points must be at least 4, not %', coalesce(max_points::text, 'NULL')
             USING ERRCODE = 'invalid_parameter_value',
                   HINT = 'Four points show a bucket''s first, last, least and greatest value.';
-    ELSIF wanted IS NULL OR NOT EXISTS (SELECT FROM iot.metric_types t WHERE t.metric = wanted) THEN
-        RAISE EXCEPTION 'metric "%" is not known', coalesce(left(wanted, 63), 'NULL')
-            USING ERRCODE = 'invalid_parameter_value', HINT = 'See SELECT metric FROM iot.metric_types;';
     END IF;
     bucket := (window_end - window_start) / greatest(max_points / 4, 1);
     RETURN QUERY
