@@ -119,3 +119,8 @@ extension_sql_file!(
     name = "health",
     requires = ["calculations"]
 );
+extension_sql_file!(
+    "../../sql/install/61_maintain.sql",
+    name = "maintain",
+    requires = ["health"]
+);
