@@ -91,3 +91,23 @@ fn mistakes_end_with_2_and_name_value_and_remedy() {
         assert!(says.iter().all(|part| text.contains(part)), "{text}");
     }
 }
+
+#[test]
+fn variables_may_be_empty_and_switches_are_generous() {
+    for switch in ["1", "yes", "true", "0", "false", ""] {
+        let environment = [
+            ("IOT_KPI_CREATE_STORE", switch),
+            ("IOT_KPI_TRUTH", ""),
+            ("IOT_KPI_CONFIG", ""),
+            ("COLLECTION_INTERVAL", ""),
+            ("IOT_KPI_DATABASE_URL", NOWHERE),
+            ("IOT_KPI_WAIT", "0"),
+        ];
+        let output = collector(&["devices"], &environment);
+        assert!(
+            stderr(&output).contains("cannot reach"),
+            "{switch:?}: {}",
+            stderr(&output)
+        );
+    }
+}
