@@ -235,7 +235,8 @@ impl StatusTimeline {
             .enumerate()
             .filter(|c| c.1)
             .map(|(i, _)| 0.75 + (first + i) as f64 * 0.5 / 19.0);
-        weighed.sum::<f64>() * 100.0 / 20.0
+        // A sum of nothing is minus zero.
+        weighed.sum::<f64>() * 100.0 / 20.0 + 0.0
     }
 
     /// Whether the device flaps: starts at 30 per cent, stops at 20, otherwise keeps its state.
