@@ -84,11 +84,11 @@ impl Throughput {
         let mut total = self.amounts.clone();
         let samples: Vec<f64> = before.into_iter().chain(self.in_order()).map(|s| s.1).collect();
         for pair in samples.windows(2) {
-            // A counter that fell was set to zero in between.
-            total.add(pair[1])?;
+            // A counter that fell was set to zero in between. Taken away first, no sum on the way exceeds the total.
             if pair[1] >= pair[0] {
                 total.add(-pair[0])?;
             }
+            total.add(pair[1])?;
         }
         Ok(total.value())
     }
