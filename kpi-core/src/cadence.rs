@@ -233,8 +233,7 @@ pub struct Expectation {
 impl Expectation {
     /// How far before a window a beat may lie and still matter in it.
     pub fn look_back(&self) -> Duration {
-        self.liveness
-            .max(self.interval.saturating_add(self.interval / 2).saturating_add(1))
+        self.liveness.max(self.interval.saturating_add(self.interval / 2))
     }
 }
 
