@@ -73,6 +73,33 @@ END $$;
 COMMENT ON FUNCTION iot_kpi.was_live(text, text, interval, timestamptz, timestamptz) IS
     'whether a beat proves a device alive at an instant';
 
+CREATE FUNCTION iot_kpi.beat_before(device_id text, before timestamptz) RETURNS timestamptz
+    LANGUAGE plpgsql STABLE PARALLEL SAFE
+    SET search_path = pg_catalog, pg_temp
+    SET plan_cache_mode = force_custom_plan AS $$
+#variable_conflict use_variable
+DECLARE
+    wanted text;
+    last_beat timestamptz;
+BEGIN
+    SELECT d.heartbeat_metric, l.last_beat INTO wanted, last_beat
+        FROM iot.devices d LEFT JOIN iot.device_liveness l ON l.device_id = d.device_id
+        WHERE d.device_id = beat_before.device_id;
+    -- The last beat is kept; only a look into the past has to search, metric by metric, since the key has them so.
+    IF last_beat < before OR last_beat IS NULL THEN
+        RETURN last_beat;
+    END IF;
+    RETURN (
+        SELECT max(m.time)
+        FROM iot.metric_types t, LATERAL (
+            SELECT s.time FROM iot.device_metrics s
+            WHERE s.device_id = beat_before.device_id AND s.metric = t.metric AND s.time < before
+            ORDER BY s.time DESC LIMIT 1) AS m
+        WHERE wanted IS NULL OR t.metric = wanted);
+END $$;
+COMMENT ON FUNCTION iot_kpi.beat_before(text, timestamptz) IS
+    'a device''s last beat before an instant, however long before; NULL where there is none';
+
 CREATE FUNCTION iot_kpi.evidence_of(
     during tstzrange, device_ids text[], as_of timestamptz, edges timestamptz[] DEFAULT NULL
 ) RETURNS TABLE (

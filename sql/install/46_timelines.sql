@@ -30,7 +30,9 @@ CREATE FUNCTION iot_kpi.outages(
     last_beat timestamptz
 )
     LANGUAGE sql STABLE AS $$
-SELECT e.device_id, o.started_at, o.ended_at, o.duration, o.ongoing, o.began_before, o.last_beat
+SELECT e.device_id, o.started_at, o.ended_at, o.duration, o.ongoing, o.began_before,
+       -- What was gathered reaches no further back than a beat proves anything.
+       coalesce(o.last_beat, iot_kpi.beat_before(e.device_id, o.started_at))
 FROM iot_kpi.evidence_of(during, device_ids, as_of) AS e, LATERAL iot_kpi.device_outages(e.dossier, min_outage) AS o
 ORDER BY e.device_id, o.started_at
 $$;
