@@ -56,7 +56,7 @@ pub struct Window {
 }
 
 impl Window {
-    /// A window from its bounds; empty and reversed ones are refused.
+    /// A window from its bounds; empty and reversed ones are refused, and those longer than a duration can be.
     pub fn new(start: Instant, end: Instant) -> Result<Self> {
         check_instant(start)?;
         check_instant(end)?;
@@ -66,11 +66,16 @@ impl Window {
                 "Give a window whose start is before its end, such as tstzrange(now() - interval '1 day', now()).",
             ));
         }
+        if end.checked_sub(start).is_none() {
+            return Err(KpiError::parameter(
+                "window is longer than 292,271 years",
+                "Give a shorter window: no duration holds so many microseconds.",
+            ));
+        }
         Ok(Self { start, end })
     }
 
-    /// The length of the window; a window never spans more than an i64 of microseconds from 4714 BC on in u64 terms,
-    /// so the difference is taken in 128 bits and saturates.
+    /// The length of the window.
     pub fn length(&self) -> Duration {
         span(self.start, self.end)
     }
