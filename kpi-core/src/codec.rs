@@ -148,6 +148,13 @@ impl<'a> Reader<'a> {
         u64::try_from(value).map_err(|_| self.fail("a number is too large"))
     }
 
+    /// How many of something there were: no more than a `bigint` holds.
+    pub fn tally(&mut self) -> Result<u64> {
+        let count = self.unsigned()?;
+        i64::try_from(count).map_err(|_| self.fail("a count is too large"))?;
+        Ok(count)
+    }
+
     /// A signed integer.
     pub fn signed(&mut self) -> Result<i64> {
         self.unsigned().map(unzigzag)
@@ -192,6 +199,11 @@ impl<'a> Reader<'a> {
     }
 }
 
+/// Adds counts; at what a `bigint` holds it stays, in whatever order.
+pub(crate) fn add_tallies(a: u64, b: u64) -> u64 {
+    a.saturating_add(b).min(i64::MAX as u64)
+}
+
 /// Maps small magnitudes of either sign to small unsigned numbers.
 pub(crate) fn zigzag(value: i64) -> u64 {
     ((value << 1) ^ (value >> 63)) as u64
@@ -211,13 +223,16 @@ pub(crate) fn push_varint(out: &mut Vec<u8>, mut value: u128) {
     out.push(value as u8);
 }
 
-/// Takes what [`push_varint`] appended; none where it is cut off or longer than any 66-bit number.
+/// Takes what [`push_varint`] appended; none where it is cut off, longer than any 66-bit number, or than it had to be.
 pub(crate) fn take_varint(bytes: &mut &[u8]) -> Option<u128> {
     let mut value = 0u128;
     for i in 0..bytes.len().min(10) {
         let byte = bytes[i];
         value |= u128::from(byte & 0x7f) << (7 * i);
         if byte < 0x80 {
+            if byte == 0 && i > 0 {
+                return None;
+            }
             *bytes = &bytes[i + 1..];
             return Some(value);
         }

@@ -3,11 +3,11 @@
 //! Beats are kept as they are, so that liveness, expected interval and exemptions may change without gathering again.
 //! What is counted and not placed in time (response times, errors, bytes) is gathered in slots, one a bucket.
 
-use crate::codec::{Codec, Reader, Writer};
+use crate::codec::{Codec, Reader, Writer, add_tallies};
 use crate::error::{KpiError, Result};
 use crate::response::ResponseSketch;
 use crate::throughput::{AmountKind, Throughput};
-use crate::time::{Instant, check_instant};
+use crate::time::{Instant, Window, check_instant};
 use crate::times::Times;
 
 /// The metrics that have a meaning of their own.
@@ -52,9 +52,20 @@ pub struct Communication {
 impl Communication {
     fn merge(&mut self, other: &Communication) -> Result<()> {
         self.responses.merge(&other.responses)?;
-        self.attempts += other.attempts;
-        self.failed += other.failed;
+        self.attempts = add_tallies(self.attempts, other.attempts);
+        self.failed = add_tallies(self.failed, other.failed);
         self.bytes.merge(&other.bytes)
+    }
+}
+
+/// Accepts the edges of slots: at least two instants in ascending order, which bound a window.
+pub fn check_edges(edges: &[Instant]) -> Result<Window> {
+    match edges {
+        [first, .., last] if edges.windows(2).all(|pair| pair[0] < pair[1]) => Window::new(*first, *last),
+        _ => Err(KpiError::parameter(
+            "slot edges must be at least two instants in ascending order",
+            "Pass the bounds of the window, such as ARRAY[lower(during), upper(during)].",
+        )),
     }
 }
 
@@ -75,14 +86,7 @@ pub struct Evidence {
 impl Evidence {
     /// No evidence yet, for slots between these instants.
     pub fn new(edges: &[Instant]) -> Result<Self> {
-        let ordered = edges.windows(2).all(|pair| pair[0] < pair[1]);
-        if edges.len() < 2 || !ordered {
-            return Err(KpiError::parameter(
-                "slot edges must be at least two instants in ascending order",
-                "Pass the bounds of the window, such as ARRAY[lower(during), upper(during)].",
-            ));
-        }
-        edges.iter().try_for_each(|t| check_instant(*t).map(drop))?;
+        check_edges(edges)?;
         let slots = vec![Communication::default(); edges.len() - 1];
         Ok(Self {
             beats: Times::default(),
@@ -260,8 +264,8 @@ impl Codec for Evidence {
         evidence.before = Throughput::read_from(input)?;
         for slot in &mut evidence.slots {
             slot.responses = ResponseSketch::read(input)?;
-            slot.attempts = input.unsigned()?;
-            slot.failed = input.unsigned()?;
+            slot.attempts = input.tally()?;
+            slot.failed = input.tally()?;
             slot.bytes = Throughput::read_from(input)?;
             if slot.failed > slot.attempts {
                 return Err(input.fail("more failed than tried"));

@@ -5,7 +5,7 @@
 //! waits in a side list that is merged when it has grown as long as the rest.
 
 use crate::classes::{ClassTimes, Exemptions, Timeline};
-use crate::codec::{Codec, Reader, Writer};
+use crate::codec::{Codec, Reader, Writer, add_tallies};
 use crate::error::{KpiError, Result};
 use crate::outages::{Availability, Outage, failures, outages};
 use crate::spans::Spans;
@@ -75,7 +75,7 @@ impl Heartbeats {
 
     /// Adds all of another set of beats.
     pub fn merge(&mut self, other: &Heartbeats) {
-        self.beats += other.beats;
+        self.beats = add_tallies(self.beats, other.beats);
         self.side.extend_from_slice(&other.live);
         self.side.extend_from_slice(&other.side);
         self.settle();
@@ -186,7 +186,7 @@ impl Codec for Heartbeats {
     }
 
     fn read(input: &mut Reader<'_>) -> Result<Self> {
-        let beats = input.unsigned()?;
+        let beats = input.tally()?;
         let count = input.count()?;
         if beats < count as u64 {
             return Err(input.fail("fewer beats than live intervals"));

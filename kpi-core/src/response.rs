@@ -68,12 +68,22 @@ impl ResponseSketch {
 
     /// Adds all of another sketch.
     pub fn merge(&mut self, other: &ResponseSketch) -> Result<()> {
+        let count = self
+            .count
+            .checked_add(other.count)
+            .filter(|n| i64::try_from(*n).is_ok());
+        let count = count.ok_or_else(|| {
+            KpiError::number(
+                "there are more response times than a bigint counts",
+                "Gather the response times anew from their rows.",
+            )
+        })?;
         self.sum.merge(&other.sum)?;
         for (i, n) in other.bins.iter().enumerate().filter(|b| *b.1 > 0) {
             *self.bin_mut(other.first + i as i32) += n;
         }
         self.zeros += other.zeros;
-        self.count += other.count;
+        self.count = count;
         self.range = match (self.range, other.range) {
             (Some(a), Some(b)) => Some((a.0.min(b.0), a.1.max(b.1))),
             (a, b) => a.or(b),
@@ -211,7 +221,7 @@ impl Codec for ResponseSketch {
 
     fn read(input: &mut Reader<'_>) -> Result<Self> {
         let mut state = Self {
-            count: input.unsigned()?,
+            count: input.tally()?,
             ..Self::default()
         };
         if state.count == 0 {

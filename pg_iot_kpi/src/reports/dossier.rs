@@ -2,7 +2,7 @@
 
 use kpi_core::classes::Exemptions;
 use kpi_core::error::{KpiError, Result};
-use kpi_core::evidence::Evidence;
+use kpi_core::evidence::{Evidence, check_edges};
 use kpi_core::report::{DeviceSettings, Dossier};
 use kpi_core::spans::Spans;
 use kpi_core::status::StatusRules;
@@ -44,6 +44,9 @@ impl Submitted {
         let edges = row
             .get(Attribute::Edges, |d| unsafe { datum::instants(d) })?
             .unwrap_or_default();
+        if !edges.is_empty() {
+            check_edges(&edges)?;
+        }
         let evidence = row.get(Attribute::Evidence, |d| unsafe { datum::decode::<Evidence>(d) })?;
         let duration = |at, name| row.get(at, |d| unsafe { datum::duration(name, d) });
         let interval = duration(Attribute::ExpectedInterval, "expected_interval")?;
@@ -95,7 +98,7 @@ impl Submitted {
     /// From the first to the last edge; none where the window has not begun.
     pub(crate) fn window(&self) -> Option<Window> {
         let (start, end) = (*self.edges.first()?, *self.edges.last()?);
-        (start < end).then_some(Window { start, end })
+        Some(Window { start, end })
     }
 }
 
