@@ -1,0 +1,131 @@
+//! Heartbeats: any order, any split, any duplicates give the same state.
+
+#![allow(
+    clippy::unwrap_used,
+    reason = "in tests, helpers outside a #[test] included, a panic is the message"
+)]
+
+mod common;
+
+use common::{deal, duration, instant, near, short, spans, survives, window};
+use kpi_core::classes::Exemptions;
+use kpi_core::codec::Codec;
+use kpi_core::heartbeats::{Heartbeats, default_liveness};
+use kpi_core::spans::Spans;
+use kpi_core::time::{EARLIEST, LATEST, SECOND, Window};
+use proptest::collection::vec;
+use proptest::prelude::*;
+
+fn of<'a>(beats: impl IntoIterator<Item = &'a (i64, i64)>) -> Heartbeats {
+    let mut state = Heartbeats::default();
+    beats.into_iter().for_each(|b| state.beat(b.0, b.1).unwrap());
+    state
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(3000))]
+
+    #[test]
+    fn merging_parts_is_the_whole(beats in vec((instant(), duration()), 0..60), deal in deal()) {
+        let whole = of(&beats);
+        let merged = deal.merged(&beats, |part| of(part.iter().copied()), |a, b| a.merge(b));
+        prop_assert_eq!(merged.encode(), whole.encode());
+        survives(&whole);
+    }
+
+    #[test]
+    fn live_time_is_the_union_of_the_intervals(beats in vec((instant(), duration()), 0..60)) {
+        let intervals = beats.iter().map(|b| (b.0, b.0.saturating_add(b.1).min(LATEST))).collect();
+        let state = of(&beats);
+        prop_assert_eq!(state.live_ranges(), Spans::union_of(intervals));
+        prop_assert_eq!(state.last_beat(), beats.iter().map(|b| b.0).max());
+        prop_assert_eq!(state.beat_count(), beats.len() as u64);
+    }
+
+    #[test]
+    fn reading_changes_nothing(beats in vec((instant(), duration()), 1..60), more in vec((instant(), duration()), 0..60)) {
+        let mut read_between = of(&beats);
+        read_between.live_ranges();
+        read_between.encode();
+        more.iter().for_each(|b| read_between.beat(b.0, b.1).unwrap());
+        prop_assert_eq!(read_between.encode(), of(beats.iter().chain(&more)).encode());
+    }
+
+    #[test]
+    fn another_beat_never_lowers_uptime(
+        beats in vec((near(), short()), 0..30), more in (near(), short()), window in window(), excluded in spans(), unknown in spans(),
+    ) {
+        let exempt = Exemptions { excluded, unknown };
+        let before = of(&beats).times(window, &exempt);
+        let after = of(beats.iter().chain([&more])).times(window, &exempt);
+        prop_assert!(after.up >= before.up);
+        prop_assert!(after.ratio() >= before.ratio());
+        prop_assert_eq!(after.eligible(), before.eligible());
+    }
+
+    #[test]
+    fn more_liveness_never_lowers_uptime(beats in vec(near(), 0..30), liveness in short(), more in short(), window in window()) {
+        let with = |liveness| of(&beats.iter().map(|b| (*b, liveness)).collect::<Vec<_>>()).times(window, &Exemptions::default());
+        prop_assert!(with(liveness + more).up >= with(liveness).up);
+    }
+
+    #[test]
+    fn no_beat_no_window_panics(
+        beats in vec((instant(), duration()), 0..20), start in instant(), end in instant(), excluded in vec((instant(), instant()), 0..4),
+        unknown in vec((instant(), instant()), 0..4), min_outage in duration(),
+    ) {
+        let exempt = Exemptions { excluded: Spans::union_of(excluded), unknown: Spans::union_of(unknown) };
+        let state = of(&beats);
+        if let Ok(window) = Window::new(start, end) {
+            let report = state.availability(window, &exempt);
+            let times = report.times;
+            prop_assert_eq!(times.up + times.down + times.unknown + times.excluded, window.length());
+            report.mtbf();
+            report.mttr();
+            state.outages(window, &exempt, min_outage);
+        }
+        state.live_at(start);
+    }
+}
+
+#[test]
+fn a_long_shuffled_stream_is_the_ordered_one() {
+    // Beyond the side list's first size, so that it is merged many times on the way.
+    let ordered: Vec<(i64, i64)> = (0..20_000).map(|i| (i * 100 * SECOND, 60 * SECOND)).collect();
+    let shuffled: Vec<(i64, i64)> = (0..20_000).map(|i| ordered[i * 7919 % 20_000]).collect();
+    assert_eq!(of(&shuffled).encode(), of(&ordered).encode());
+    assert_eq!(of(ordered.iter().rev()).encode(), of(&ordered).encode());
+}
+
+#[test]
+fn a_gap_of_exactly_liveness_is_no_gap() {
+    assert_eq!(of(&[(0, 60), (60, 60)]).live_ranges().as_slice(), &[(0, 120)]);
+    assert_eq!(of(&[(0, 60), (61, 60)]).live_ranges().as_slice(), &[(0, 60), (61, 121)]);
+}
+
+#[test]
+fn what_makes_no_sense_is_refused() {
+    let mut state = Heartbeats::default();
+    for (at, liveness) in [
+        (i64::MAX, 1),
+        (i64::MIN, 1),
+        (EARLIEST - 1, 1),
+        (LATEST, 1),
+        (0, 0),
+        (0, -1),
+        (0, i64::MIN),
+    ] {
+        assert!(state.beat(at, liveness).is_err(), "{at} {liveness}");
+    }
+    assert_eq!(state.beat_count(), 0);
+    assert!(default_liveness(i64::MAX / 3).is_ok());
+    assert!(default_liveness(i64::MAX / 3 + 1).is_err());
+}
+
+#[test]
+fn a_window_longer_than_a_duration_is_refused() {
+    assert!(Window::new(EARLIEST, LATEST - 1).is_err());
+    assert!(Window::new(EARLIEST, EARLIEST + (i64::MAX)).is_ok());
+    assert!(Window::new(1, 1).is_err());
+    assert!(Window::new(2, 1).is_err());
+}

@@ -1,0 +1,131 @@
+//! Response times: merging is exact, percentiles are within the promised error, counts and the mean are exact.
+
+#![allow(
+    clippy::unwrap_used,
+    reason = "in tests, helpers outside a #[test] included, a panic is the message"
+)]
+
+mod common;
+
+use common::{deal, survives};
+use kpi_core::codec::Codec;
+use kpi_core::response::{RELATIVE_ERROR, ResponseSketch};
+use proptest::collection::vec;
+use proptest::prelude::*;
+
+fn of<'a>(values: impl IntoIterator<Item = &'a f64>) -> ResponseSketch {
+    let mut sketch = ResponseSketch::default();
+    values.into_iter().for_each(|v| sketch.add(*v).unwrap());
+    sketch
+}
+
+fn ms() -> impl Strategy<Value = f64> {
+    prop_oneof![
+        6 => 0.1..5000.0f64,
+        2 => (0..1000u32).prop_map(f64::from),
+        // Any size at all; a few of the greatest do not add up to infinity.
+        1 => (-300.0..306.0f64).prop_map(|exponent| 10f64.powf(exponent)),
+        1 => Just(0.0),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(3000))]
+
+    #[test]
+    fn merging_parts_is_the_whole(values in vec(ms(), 0..80), deal in deal()) {
+        let whole = of(&values);
+        let merged = deal.merged(&values, |part| of(part.iter().copied()), |a, b| a.merge(b).unwrap());
+        prop_assert_eq!(merged.encode(), whole.encode());
+        survives(&whole);
+    }
+
+    #[test]
+    fn percentiles_are_within_the_error(values in vec(ms(), 1..80), q in 0.0..=1.0f64) {
+        let sketch = of(&values);
+        let mut sorted = values.clone();
+        sorted.sort_by(f64::total_cmp);
+        let exact = sorted[(q * (sorted.len() - 1) as f64).floor() as usize];
+        let found = sketch.percentile(q).unwrap().unwrap();
+        // A nanosecond of a nanosecond is zero.
+        prop_assert!((found - exact).abs() <= RELATIVE_ERROR * exact * (1.0 + 1e-9) + 1e-9, "{} is not {}", found, exact);
+        prop_assert_eq!(sketch.count(), values.len() as u64);
+        prop_assert_eq!(sketch.min(), sorted.first().copied());
+        prop_assert_eq!(sketch.max(), sorted.last().copied());
+        prop_assert!(sketch.min() <= sketch.mean().map(|m| m * (1.0 + 1e-15)) && sketch.mean().map(|m| m * (1.0 - 1e-15)) <= sketch.max());
+    }
+
+    #[test]
+    fn apdex_is_in_bounds_and_sure_but_for_a_bin(values in vec(0.1..1000.0f64, 0..60), target in 0.5..500.0f64, failed in 0..20u64) {
+        let counts = of(&values).apdex_counts(target, failed).unwrap();
+        let up_to = |limit: f64| values.iter().filter(|v| **v <= limit).count() as u64;
+        let bin = (1.0 + RELATIVE_ERROR) / (1.0 - RELATIVE_ERROR) * (1.0 + 1e-9);
+        prop_assert!((up_to(target)..=up_to(target * bin)).contains(&counts.satisfied));
+        let tolerated = counts.satisfied + counts.tolerating;
+        prop_assert!((up_to(4.0 * target)..=up_to(4.0 * target * bin)).contains(&tolerated));
+        prop_assert_eq!(counts.total, values.len() as u64 + failed);
+        prop_assert!(counts.score().is_none_or(|s| (0.0..=1.0).contains(&s)));
+    }
+
+    #[test]
+    fn percentiles_do_not_fall(values in vec(ms(), 1..40), a in 0.0..=1.0f64, b in 0.0..=1.0f64) {
+        let sketch = of(&values);
+        prop_assert!(sketch.percentile(a.min(b)).unwrap() <= sketch.percentile(a.max(b)).unwrap());
+    }
+}
+
+#[test]
+fn apdex_by_hand() {
+    // 1 to 100 ms, target 15: 15 satisfied, 45 tolerated up to 60: (15 + 22.5)/100.
+    let hundred = of(&(1..=100).map(f64::from).collect::<Vec<_>>());
+    assert_eq!(hundred.apdex_counts(15.0, 0).unwrap().score(), Some(0.375));
+    assert_eq!(hundred.apdex_counts(15.0, 100).unwrap().score(), Some(0.1875));
+    assert_eq!(hundred.apdex_counts(1000.0, 0).unwrap().score(), Some(1.0));
+    assert_eq!(ResponseSketch::default().apdex_counts(15.0, 0).unwrap().score(), None);
+    assert_eq!(
+        ResponseSketch::default().apdex_counts(15.0, 2).unwrap().score(),
+        Some(0.0)
+    );
+    assert_eq!(hundred.apdex_counts(f64::MAX, 0).unwrap().score(), Some(1.0));
+}
+
+#[test]
+fn the_bound_holds_at_every_bin_border() {
+    // γ^k and its neighbours, over the whole range of response times that anybody may ever measure.
+    let gamma = (1.0 + RELATIVE_ERROR) / (1.0 - RELATIVE_ERROR);
+    for k in -1000..3000 {
+        let border = gamma.powi(k);
+        for v in [border.next_down(), border, border.next_up()] {
+            // Two others on either side, so that the extremes do not help.
+            let found = of(&[v / 10.0, v, v * 10.0]).percentile(0.5).unwrap().unwrap();
+            assert!((found / v - 1.0).abs() <= RELATIVE_ERROR * (1.0 + 1e-9), "{v}: {found}");
+        }
+    }
+}
+
+#[test]
+fn extremes_are_kept() {
+    let sketch = of(&[0.0, f64::MIN_POSITIVE, f64::from_bits(1), 1e-9, f64::MAX]);
+    assert_eq!(
+        (sketch.min(), sketch.max(), sketch.count()),
+        (Some(0.0), Some(f64::MAX), 5)
+    );
+    assert_eq!(sketch.percentile(1.0).unwrap(), Some(f64::MAX));
+    survives(&sketch);
+    assert_eq!(of(&[-0.0]).min().map(f64::to_bits), Some(0));
+}
+
+#[test]
+fn what_makes_no_sense_is_refused() {
+    let mut sketch = ResponseSketch::default();
+    for v in [-1.0, f64::NAN, f64::INFINITY, f64::NEG_INFINITY, -1e-300] {
+        assert!(sketch.add(v).is_err(), "{v}");
+    }
+    for q in [-0.1, 1.1, f64::NAN, f64::INFINITY] {
+        assert!(sketch.percentile(q).is_err(), "{q}");
+    }
+    for target in [0.0, -1.0, f64::NAN, f64::INFINITY] {
+        assert!(sketch.apdex_counts(target, 0).is_err(), "{target}");
+    }
+    assert_eq!(sketch.percentile(0.5).unwrap(), None);
+}

@@ -1,0 +1,144 @@
+//! Status samples: any order and any split give the same timeline, and each holds until the next.
+
+#![allow(
+    clippy::unwrap_used,
+    reason = "in tests, helpers outside a #[test] included, a panic is the message"
+)]
+
+mod common;
+
+use std::collections::BTreeMap;
+
+use common::{deal, duration, instant, near, short, spans, survives, window};
+use kpi_core::classes::{Class, Exemptions};
+use kpi_core::codec::Codec;
+use kpi_core::status::{Status, StatusRules, StatusTimeline, overlay};
+use kpi_core::time::{SECOND, Window};
+use proptest::collection::vec;
+use proptest::option;
+use proptest::prelude::*;
+use proptest::sample::select;
+
+fn of<'a>(samples: impl IntoIterator<Item = &'a (i64, Status)>) -> StatusTimeline {
+    let mut state = StatusTimeline::default();
+    samples.into_iter().for_each(|s| state.sample(s.0, s.1).unwrap());
+    state
+}
+
+fn status() -> impl Strategy<Value = Status> {
+    select(Status::ALL.to_vec())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(3000))]
+
+    #[test]
+    fn merging_parts_is_the_whole(samples in vec((instant(), status()), 0..60), deal in deal()) {
+        let whole = of(&samples);
+        let merged = deal.merged(&samples, |part| of(part.iter().copied()), |a, b| a.merge(b));
+        prop_assert_eq!(merged.encode(), whole.encode());
+        survives(&whole);
+    }
+
+    #[test]
+    fn the_status_is_that_of_the_last_sample(samples in vec((near(), status()), 0..30), ttl in option::of(short()), at in near()) {
+        // Of equal times the worst one counts.
+        let mut worst = BTreeMap::new();
+        for (t, s) in &samples {
+            worst.entry(*t).and_modify(|w: &mut Status| *w = (*w).max(*s)).or_insert(*s);
+        }
+        let last = worst.range(..=at).next_back().filter(|s| ttl.is_none_or(|ttl| at - s.0 < ttl));
+        prop_assert_eq!(of(&samples).status_at(at, ttl), last.map_or(Status::Unknown, |s| *s.1));
+    }
+
+    #[test]
+    fn periods_tile_the_window(samples in vec((near(), status()), 0..30), ttl in option::of(short()), window in window()) {
+        let state = of(&samples);
+        let periods = state.periods(window, ttl);
+        prop_assert_eq!(periods[0].start, window.start);
+        prop_assert_eq!(periods[periods.len() - 1].end, window.end);
+        for pair in periods.windows(2) {
+            prop_assert_eq!(pair[0].end, pair[1].start);
+            prop_assert_ne!(pair[0].status, pair[1].status);
+        }
+        for p in &periods {
+            prop_assert!(p.start < p.end);
+            prop_assert_eq!(p.status, Some(state.status_at(p.start, ttl)));
+            prop_assert_eq!(p.status, Some(state.status_at(p.end - 1, ttl)));
+        }
+        prop_assert_eq!(state.transitions(window, ttl), periods.len() as u64 - 1);
+        let total: i64 = Status::ALL.iter().map(|s| state.duration_in(*s, window, ttl)).sum();
+        prop_assert_eq!(total, window.length());
+    }
+
+    #[test]
+    fn classes_add_up_and_keep_their_precedence(
+        samples in vec((near(), status()), 0..30), ttl in option::of(short()), degraded_counts_up: bool, window in window(),
+        excluded in spans(), unknown in spans(),
+    ) {
+        let state = of(&samples);
+        let exempt = Exemptions { excluded, unknown };
+        let timeline = state.judge(window, StatusRules { ttl, degraded_counts_up }, &exempt);
+        let times = timeline.times();
+        prop_assert_eq!(times.up + times.down + times.unknown + times.excluded, window.length());
+        prop_assert!(times.ratio().is_none_or(|r| (0.0..=1.0).contains(&r)));
+        for s in timeline.stretches() {
+            let status = state.status_at(s.start, ttl);
+            let expected = if exempt.excluded.contains(s.start) || status == Status::Maintenance {
+                Class::Excluded
+            } else if exempt.unknown.contains(s.start) || status == Status::Unknown {
+                Class::Unknown
+            } else if status == Status::Online || (status == Status::Degraded && degraded_counts_up) {
+                Class::Up
+            } else {
+                Class::Down
+            };
+            prop_assert_eq!(s.class, expected);
+        }
+        let laid = overlay(&state.periods(window, ttl), window, &exempt);
+        prop_assert_eq!(laid.iter().map(|p| p.end - p.start).sum::<i64>(), window.length());
+        prop_assert!(laid.windows(2).all(|pair| pair[0].end == pair[1].start && pair[0].status != pair[1].status));
+        prop_assert!(laid.iter().all(|p| p.status.is_none() == exempt.excluded.contains(p.start)));
+    }
+
+    #[test]
+    fn no_window_panics(samples in vec((instant(), status()), 0..20), ttl in option::of(duration()), start in instant(), end in instant()) {
+        let state = of(&samples);
+        if let Ok(window) = Window::new(start, end) {
+            let times = state.times(window, StatusRules { ttl, degraded_counts_up: true }, &Exemptions::default());
+            prop_assert_eq!(times.up + times.down + times.unknown + times.excluded, window.length());
+            state.transitions(window, ttl);
+        }
+        state.status_at(start, ttl);
+        prop_assert!((0.0..=100.0).contains(&state.flapping()));
+    }
+}
+
+fn alternating(n: i64) -> StatusTimeline {
+    let of_parity = |i| if i % 2 == 0 { Status::Online } else { Status::Offline };
+    of(&(0..n).map(|i| (i * SECOND, of_parity(i))).collect::<Vec<_>>())
+}
+
+#[test]
+fn flapping_weighs_as_nagios_does() {
+    // Transition i = 0..19 weighs 0.75 + i·0.5/19; together 20, so that all changed is 100 %.
+    assert_eq!(alternating(0).flapping().to_bits(), 0.0f64.to_bits());
+    assert_eq!(alternating(1).flapping(), 0.0);
+    assert!((alternating(21).flapping() - 100.0).abs() < 1e-9);
+    assert!((alternating(500).flapping() - 100.0).abs() < 1e-9);
+    // The newest transition alone: 1.25 · 5.
+    assert!((alternating(2).flapping() - 6.25).abs() < 1e-9);
+    // The oldest of twenty alone: 0.75 · 5.
+    let mut oldest = vec![(0, Status::Offline)];
+    oldest.extend((1..21).map(|i| (i * SECOND, Status::Online)));
+    assert!((of(&oldest).flapping() - 3.75).abs() < 1e-9);
+}
+
+#[test]
+fn flapping_starts_at_30_and_stops_at_20() {
+    // Five changes, the newest: 29.93 %. Six: 35.5 %.
+    assert!(!alternating(6).is_flapping(false) && alternating(6).is_flapping(true));
+    assert!(alternating(7).is_flapping(false));
+    // Three changes: 18.4 %.
+    assert!(!alternating(4).is_flapping(true));
+}
