@@ -1,0 +1,172 @@
+//! The oracle: device KPIs written down plainly from their definitions, sharing no code with kpi-core, against what the SQL
+//! functions say of thousands of random device-windows. `IOT_KPI_SEED=…` repeats a run.
+
+#![allow(
+    clippy::unwrap_used,
+    reason = "in tests, helpers outside a #[test] included, a panic is the message"
+)]
+
+mod dice;
+mod judge;
+mod reports;
+mod store;
+mod world;
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use iot_kpi_tests::postgres::shared;
+use postgres::Client;
+
+use crate::dice::Dice;
+use crate::reports::{Disagreements, compare, compare_series};
+use crate::world::{FIRST, HOUR, LAST, MIDNIGHT, World, maintenance};
+
+const DEVICES: usize = 150;
+const WINDOWS: usize = 14;
+
+fn seed() -> u64 {
+    let now = || SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_micros() as u64;
+    let seed = std::env::var("IOT_KPI_SEED").map_or_else(|_| now(), |s| s.parse().unwrap());
+    println!("IOT_KPI_SEED={seed}");
+    seed
+}
+
+/// A number of random reports, all of whose rows the oracle has judged.
+fn judge_reports(client: &mut Client, world: &World, dice: &mut Dice, when: &str) {
+    let mut found = Disagreements(Vec::new());
+    let (mut judged, mut buckets) = (0, 0);
+    for round in 0..WINDOWS {
+        let window = world.window(dice);
+        let some: Vec<&str> = (0..5)
+            .map(|_| world.devices[dice.between(0, DEVICES as i64) as usize].id.as_str())
+            .collect();
+        let mut some = some;
+        some.sort_unstable();
+        some.dedup();
+        judged += compare(
+            client,
+            world,
+            window,
+            dice.chance(20).then_some(some.as_slice()),
+            &mut found,
+        );
+        if window.1.min(window.2) - window.0 < 8 * HOUR {
+            let minutes = dice.pick(&[7, 13, 20, 60, 120]);
+            buckets += compare_series(client, world, window, minutes, round, &mut found);
+        }
+    }
+    println!("{when}: {judged} device-windows and {buckets} buckets");
+    let shown = found.0.iter().take(20).cloned().collect::<Vec<_>>().join("\n");
+    assert!(
+        found.0.is_empty(),
+        "{when}: {} disagreements, the first of them:\n{shown}",
+        found.0.len()
+    );
+}
+
+fn judge_everything(name: &str, bytes_is_counter: bool) {
+    let mut dice = Dice::new(seed());
+    let mut world = World::new(&mut dice, DEVICES, bytes_is_counter);
+    let database = shared().store(name);
+    let mut client = database.client();
+    store::fill(&mut client, &world, &mut dice);
+    judge_reports(&mut client, &world, &mut dice, "from rows");
+
+    // Some hours and days of some devices as mergeable parts: the numbers stay what they are.
+    calculate(&mut client, &world, &mut dice);
+    judge_reports(&mut client, &world, &mut dice, "with calculated parts");
+
+    // Everything that a calculation depends on changes, and what is stale serves no more.
+    change(&mut client, &mut world, &mut dice);
+    judge_reports(&mut client, &world, &mut dice, "after changes");
+    calculate(&mut client, &world, &mut dice);
+    judge_reports(&mut client, &world, &mut dice, "calculated anew");
+}
+
+#[test]
+fn reports_agree_with_the_oracle() {
+    judge_everything("oracle_amounts", false);
+}
+
+#[test]
+fn reports_agree_with_the_oracle_where_bytes_are_counted() {
+    judge_everything("oracle_counter", true);
+}
+
+fn calculate(client: &mut Client, world: &World, dice: &mut Dice) {
+    let most: Vec<&str> = world
+        .devices
+        .iter()
+        .map(|d| d.id.as_str())
+        .filter(|_| dice.chance(80))
+        .collect();
+    let (start, end) = (FIRST - dice.between(0, 4) * HOUR, LAST + dice.between(-3, 24) * HOUR);
+    let sql = "SELECT iot_kpi.calculate_kpis(tstzrange(at($1), at($2)), $3, at($4))";
+    let as_of = MIDNIGHT + 48 * HOUR;
+    let written: i64 = client.query_one(sql, &[&start, &end, &most, &as_of]).unwrap().get(0);
+    assert!(written > 0, "nothing was calculated");
+    if dice.chance(50) {
+        let (first_day, last_day) = (MIDNIGHT - 24 * HOUR, MIDNIGHT + 24 * HOUR);
+        client
+            .execute(sql, &[&first_day, &last_day, &None::<Vec<&str>>, &as_of])
+            .unwrap();
+    }
+}
+
+/// Late samples, other settings, more maintenance, other statuses.
+fn change(client: &mut Client, world: &mut World, dice: &mut Dice) {
+    let mut late = Vec::new();
+    for _ in 0..60 {
+        let number = dice.between(0, DEVICES as i64) as usize;
+        let at = world.instant(dice).clamp(FIRST - HOUR, LAST + HOUR);
+        let device = &mut world.devices[number];
+        let metric = dice.pick(&["temperature", "heartbeat", "error", "response_time", "bytes"]);
+        if let std::collections::btree_map::Entry::Vacant(free) = device.samples.entry((metric, at)) {
+            free.insert(1.0);
+            late.push((number, metric, at, 1.0));
+        }
+    }
+    store::write_samples(client, world, late, dice);
+    for _ in 0..20 {
+        let number = dice.between(0, DEVICES as i64) as usize;
+        let at = world.instant(dice);
+        world.devices[number].statuses.insert(at, dice.pick(&world::STATUSES));
+        store::write_statuses(client, world, number, dice);
+    }
+    for _ in 0..20 {
+        let device = &mut world.devices[dice.between(0, DEVICES as i64) as usize];
+        match dice.between(0, 5) {
+            0 => device.liveness = Some(dice.between(device.interval / 2, 6 * device.interval)),
+            1 => device.interval = dice.between(device.interval / 2, 2 * device.interval),
+            2 => device.heartbeat_metric = dice.pick(&[None, Some("heartbeat"), Some("temperature")]),
+            3 => device.commissioned = dice.chance(50).then_some(FIRST),
+            _ => device.degraded_counts_up = !device.degraded_counts_up,
+        }
+        device.decommissioned = device
+            .decommissioned
+            .max(device.decommissioned.and(device.commissioned));
+    }
+    for number in 0..DEVICES {
+        store::write_device(client, world, number);
+    }
+    for _ in 0..5 {
+        let window = maintenance(dice, DEVICES);
+        store::write_maintenance(client, &window, world);
+        world.maintenance.push(window);
+    }
+    remove_samples(client, world, dice);
+}
+
+fn remove_samples(client: &mut Client, world: &mut World, dice: &mut Dice) {
+    for _ in 0..20 {
+        let device = &mut world.devices[dice.between(0, DEVICES as i64) as usize];
+        let keys: Vec<(&'static str, i64)> = device.samples.keys().copied().collect();
+        if keys.is_empty() {
+            continue;
+        }
+        let key = dice.pick(&keys);
+        device.samples.remove(&key);
+        let sql = "DELETE FROM iot.device_metrics WHERE device_id = $1 AND metric = $2 AND time = at($3)";
+        assert_eq!(client.execute(sql, &[&device.id, &key.0, &key.1]).unwrap(), 1);
+    }
+}
