@@ -25,6 +25,11 @@ impl Cadence {
     pub fn merge(&mut self, other: &Cadence) {
         self.times.merge(&other.times);
     }
+
+    /// Bytes in use beyond the structure itself.
+    pub fn heap_size(&self) -> usize {
+        self.times.heap_size()
+    }
 }
 
 impl Codec for Cadence {

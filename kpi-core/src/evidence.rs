@@ -217,10 +217,11 @@ impl Evidence {
         &self.slots
     }
 
-    /// Bytes in use beyond the structure itself.
+    /// Bytes in use beyond the structure itself, roughly: of the slots only the one that was written last is asked.
     pub fn heap_size(&self) -> usize {
-        let slots = self.slots.iter().map(|s| s.responses.heap_size() + s.bytes.heap_size());
-        self.beats.heap_size() + self.slots.capacity() * size_of::<Communication>() + slots.sum::<usize>()
+        let slot = &self.slots[self.cursor];
+        let each = size_of::<Communication>() + slot.responses.heap_size() + slot.bytes.heap_size();
+        self.beats.heap_size() + self.slots.len() * each
     }
 }
 

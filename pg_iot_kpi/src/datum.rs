@@ -6,7 +6,7 @@ use kpi_core::codec::Codec;
 use kpi_core::error::{KpiError, Result};
 use kpi_core::time::{Duration, Instant};
 use pgrx::pg_sys::{self, Datum};
-use pgrx::varlena::{rust_byte_slice_to_bytea, varlena_to_byte_slice};
+use pgrx::varlena::{rust_byte_slice_to_bytea, varatt_is_1b, varatt_is_1b_e, varatt_is_4b_u, varlena_to_byte_slice};
 
 use crate::fmgr::Call;
 
@@ -86,9 +86,18 @@ pub(crate) fn state<T: Codec>(state: &T) -> Datum {
 ///
 /// # Safety
 /// The datum must be a varlena; the bytes live as long as the current memory context.
+#[inline(always)]
 pub(crate) unsafe fn bytes<'a>(datum: Datum) -> &'a [u8] {
-    // SAFETY: by contract.
-    unsafe { varlena_to_byte_slice(pg_sys::pg_detoast_datum_packed(datum.cast_mut_ptr())) }
+    let stored = datum.cast_mut_ptr::<pg_sys::varlena>();
+    // SAFETY: by contract. What is neither compressed nor out of line is read where it is, without a call.
+    unsafe {
+        let plain = varatt_is_4b_u(stored) || (varatt_is_1b(stored) && !varatt_is_1b_e(stored));
+        varlena_to_byte_slice(if plain {
+            stored
+        } else {
+            pg_sys::pg_detoast_datum_packed(stored)
+        })
+    }
 }
 
 /// A state from its binary form.

@@ -90,10 +90,6 @@ impl Call {
 
     /// The state of an aggregate, if it has one by now.
     #[inline(always)]
-    #[expect(
-        clippy::mut_from_ref,
-        reason = "the state lies in PostgreSQL's memory, not in the call"
-    )]
     pub(crate) fn state<T>(&self, n: usize) -> Option<&mut T> {
         // SAFETY: an argument of type internal can only come from our own transition functions.
         self.datum(n).map(|d| unsafe { &mut *d.cast_mut_ptr::<T>() })
@@ -110,10 +106,6 @@ impl Call {
 
     /// Makes a state that lives as long as the aggregate that called.
     #[cold]
-    #[expect(
-        clippy::mut_from_ref,
-        reason = "the state lies in PostgreSQL's memory, not in the call"
-    )]
     pub(crate) fn keep<T>(&self, state: T) -> Result<&mut T> {
         let mut context = std::ptr::null_mut();
         // SAFETY: fcinfo is valid; the context is set where the answer is not zero.
@@ -124,25 +116,65 @@ impl Call {
                 "Call the aggregate, not its transition function.",
             ));
         }
-        let kept = PgMemoryContexts::For(context).leak_and_drop_on_delete(state);
-        // SAFETY: just made, and dropped only with the context.
-        Ok(unsafe { &mut *kept })
+        Ok(leak(state, context))
+    }
+
+    /// Hands a state on to the next transition. What it has on Rust's heap is charged to the aggregate's memory context,
+    /// so that PostgreSQL sees it there, and a hash aggregate spills in time.
+    #[inline(always)]
+    pub(crate) fn hand_on<T: HeapSize>(&self, state: &mut T) -> SqlResult {
+        let kept = std::ptr::from_mut(state).cast::<Kept<T>>();
+        // SAFETY: every state that an aggregate holds was made by `leak`.
+        let kept = unsafe { &mut *kept };
+        let size = kept.state.heap_size();
+        if size > kept.charged {
+            kept.charge(size);
+        }
+        Ok(Some(pg_sys::Datum::from(kept as *mut Kept<T>)))
     }
 
     /// Makes a state that lives until the caller's memory context is reset: long enough to be merged into another.
-    #[expect(
-        clippy::mut_from_ref,
-        reason = "the state lies in PostgreSQL's memory, not in the call"
-    )]
-    pub(crate) fn keep_briefly<T>(&self, state: T) -> &mut T {
-        let kept = PgMemoryContexts::CurrentMemoryContext.leak_and_drop_on_delete(state);
-        // SAFETY: just made, and dropped only with the context.
-        unsafe { &mut *kept }
+    pub(crate) fn keep_briefly<T>(&self, state: T) -> pg_sys::Datum {
+        // SAFETY: the current context is always there.
+        let context = unsafe { pg_sys::CurrentMemoryContext };
+        pg_sys::Datum::from(std::ptr::from_mut(leak(state, context)))
     }
 }
 
-/// A state as the datum that the next transition gets.
-#[inline(always)]
-pub(crate) fn internal<T>(state: &mut T) -> pg_sys::Datum {
-    pg_sys::Datum::from(std::ptr::from_mut(state))
+/// A state with what it has on Rust's heap, beyond itself.
+pub(crate) trait HeapSize {
+    /// In bytes; cheap, since it is asked for every row.
+    fn heap_size(&self) -> usize;
+}
+
+/// A state in the memory context of its aggregate. The state comes first: a pointer to it is one to the whole.
+#[repr(C)]
+struct Kept<T> {
+    state: T,
+    context: pg_sys::MemoryContext,
+    charged: usize,
+}
+
+impl<T> Kept<T> {
+    /// Allocates as much in the context as the state holds elsewhere. It is never written to, so it takes addresses
+    /// rather than memory, and it goes with the context.
+    #[cold]
+    fn charge(&mut self, size: usize) {
+        let flags = pg_sys::MCXT_ALLOC_HUGE as i32;
+        // SAFETY: the context outlives the state.
+        unsafe { pg_sys::MemoryContextAllocExtended(self.context, size - self.charged, flags) };
+        self.charged = size;
+    }
+}
+
+/// Moves a state to the heap, to be dropped with the memory context.
+fn leak<'a, T>(state: T, context: pg_sys::MemoryContext) -> &'a mut T {
+    let kept = Kept {
+        state,
+        context,
+        charged: 0,
+    };
+    let leaked = PgMemoryContexts::For(context).leak_and_drop_on_delete(kept);
+    // SAFETY: just made, and dropped only with the context.
+    unsafe { &mut (*leaked).state }
 }

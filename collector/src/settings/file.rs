@@ -2,6 +2,7 @@
 
 use crate::error::Error;
 use clap::Command;
+use clap::builder::Resettable;
 use std::collections::HashMap;
 use std::path::Path;
 
@@ -42,14 +43,26 @@ impl SettingsFile {
         self.0.get(name).map(String::as_str)
     }
 
-    /// Makes the file's values the defaults of a command line, so that flag and environment go before them.
+    /// Makes the file's values the defaults of a command line, so that flag and environment go before them. A variable
+    /// that is set to nothing says nothing, as compose files leave them.
     pub(super) fn apply(&self, command: Command) -> Command {
-        let known: Vec<(String, String)> = command
-            .get_arguments()
-            .filter_map(|arg| Some((arg.get_id().to_string(), self.get(arg.get_env()?.to_str()?)?.to_owned())))
-            .collect();
-        let command = known.into_iter().fold(command, |command, (id, value)| {
-            command.mut_arg(id, |arg| arg.default_value(value))
+        let command = command.mut_args(|arg| {
+            let Some(name) = arg.get_env().map(|name| name.to_owned()) else {
+                return arg;
+            };
+            let value = name
+                .to_str()
+                .and_then(|name| self.get(name))
+                .filter(|value| !value.is_empty());
+            let arg = if std::env::var_os(&name).is_some_and(|value| value.is_empty()) {
+                arg.env(Resettable::Reset)
+            } else {
+                arg
+            };
+            match value {
+                Some(value) => arg.default_value(value.to_owned()),
+                None => arg,
+            }
         });
         let children: Vec<String> = command
             .get_subcommands()

@@ -9,6 +9,7 @@ use crate::error::Error;
 use crate::fleet::Fleet;
 use crate::simulator::Scenario;
 use crate::ticks::{Grid, Micros};
+use clap::builder::BoolishValueParser;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use std::ffi::OsString;
 use std::net::SocketAddr;
@@ -61,7 +62,7 @@ pub struct Common {
     )]
     pub database_url: Option<String>,
     /// Create the extension and its store when they are missing
-    #[arg(long, global = true, env = "IOT_KPI_CREATE_STORE")]
+    #[arg(long, global = true, env = "IOT_KPI_CREATE_STORE", value_parser = BoolishValueParser::new())]
     pub create_store: bool,
     /// How long backfill and devices wait for a database that does not answer; simulate waits for ever
     #[arg(long, global = true, env = "IOT_KPI_WAIT", value_parser = values::duration, default_value = "10s")]
@@ -134,7 +135,7 @@ pub struct Simulate {
     #[arg(long, env = "IOT_KPI_METRICS_LISTEN", value_name = "ADDRESS")]
     pub metrics_listen: Option<SocketAddr>,
     /// Allow --metrics-listen on an address that other machines can reach
-    #[arg(long, env = "IOT_KPI_METRICS_PUBLIC")]
+    #[arg(long, env = "IOT_KPI_METRICS_PUBLIC", value_parser = BoolishValueParser::new())]
     pub metrics_public: bool,
     /// How long a stop may take to write what is in hand before it goes to the spool
     #[arg(long, env = "IOT_KPI_GRACE", value_parser = values::duration, default_value = "5s")]
@@ -152,7 +153,7 @@ pub struct Backfill {
     #[arg(long, value_parser = values::instant, value_name = "INSTANT")]
     pub until: Option<Micros>,
     /// Leave the KPIs uncalculated
-    #[arg(long, env = "IOT_KPI_NO_CALCULATE")]
+    #[arg(long, env = "IOT_KPI_NO_CALCULATE", value_parser = BoolishValueParser::new())]
     pub no_calculate: bool,
 }
 
@@ -200,7 +201,11 @@ impl Settings {
                 value => value.strip_prefix('=').map(PathBuf::from),
             }
         });
-        flagged.or_else(|| std::env::var_os("IOT_KPI_CONFIG").map(PathBuf::from))
+        flagged.or_else(|| {
+            std::env::var_os("IOT_KPI_CONFIG")
+                .filter(|name| !name.is_empty())
+                .map(PathBuf::from)
+        })
     }
 
     fn check(&self) -> Result<(), Error> {

@@ -9,7 +9,7 @@ use pgrx::pg_sys::Datum;
 
 use crate::aggregates::{Mergeable, finish, state_functions};
 use crate::datum::float;
-use crate::fmgr::{Call, internal, sql_function};
+use crate::fmgr::{Call, sql_function};
 
 impl Mergeable for Cadence {
     fn absorb(&mut self, other: &Self) -> Result<()> {
@@ -25,7 +25,7 @@ sql_function!(iot_kpi_cadence_trans, |call| {
     if call.datum(1).is_some() {
         state.beat(call.instant(1)?)?;
     }
-    Ok(Some(internal(state)))
+    call.hand_on(state)
 });
 
 sql_function!(iot_kpi_cadence_final, finish::<Cadence>);

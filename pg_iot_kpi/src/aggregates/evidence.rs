@@ -6,7 +6,7 @@ use kpi_core::throughput::AmountKind;
 
 use crate::aggregates::{Mergeable, state_functions};
 use crate::datum::{bytes, decode, instants, state};
-use crate::fmgr::{internal, sql_function};
+use crate::fmgr::sql_function;
 use crate::reports::rows::{Cell, Rows};
 
 impl Mergeable for Evidence {
@@ -25,7 +25,7 @@ sql_function!(iot_kpi_evidence_trans, |call| {
         None => call.keep(Evidence::new(&unsafe { instants(call.required(6)?)? })?)?,
     };
     let (Some(_), Some(metric), Some(_)) = (call.datum(1), call.datum(2), call.datum(3)) else {
-        return Ok(Some(internal(evidence)));
+        return call.hand_on(evidence);
     };
     // SAFETY: declared as text.
     let metric = unsafe { bytes(metric) };
@@ -43,7 +43,7 @@ sql_function!(iot_kpi_evidence_trans, |call| {
         is_beat,
         bytes_kind,
     )?;
-    Ok(Some(internal(evidence)))
+    call.hand_on(evidence)
 });
 
 sql_function!(iot_kpi_evidence_final, |call| Ok(call
@@ -61,7 +61,7 @@ sql_function!(iot_kpi_evidence_absorb, |call| {
         // SAFETY: declared as bytea.
         evidence.absorb(&unsafe { decode(part)? })?;
     }
-    Ok(Some(internal(evidence)))
+    call.hand_on(evidence)
 });
 
 sql_function!(iot_kpi_evidence_parts, |call| {

@@ -8,7 +8,7 @@ use pgrx::pg_sys::Datum;
 
 use crate::aggregates::{Mergeable, finish, state_functions};
 use crate::datum::{float, interval};
-use crate::fmgr::{Call, internal, sql_function};
+use crate::fmgr::{Call, sql_function};
 use crate::ranges::multirange;
 use crate::reports::rows::{Cell, Rows};
 
@@ -26,7 +26,7 @@ sql_function!(iot_kpi_heartbeat_trans, |call| {
     if call.datum(1).is_some() && call.datum(2).is_some() {
         state.beat(call.instant(1)?, call.duration(2, "liveness")?)?;
     }
-    Ok(Some(internal(state)))
+    call.hand_on(state)
 });
 
 sql_function!(iot_kpi_heartbeat_final, finish::<Heartbeats>);

@@ -32,6 +32,13 @@ pub(crate) fn finish<T: Codec + Default>(call: &crate::fmgr::Call) -> crate::fmg
 /// serialise, deserialise and the transition of `rollup`.
 macro_rules! state_functions {
     ($type:ty, $prefix:literal) => {
+        impl crate::fmgr::HeapSize for $type {
+            #[inline(always)]
+            fn heap_size(&self) -> usize {
+                // The state itself lies on the heap too.
+                size_of::<Self>() + <$type>::heap_size(self)
+            }
+        }
         crate::aggregates::state_functions!(@one $type, concat!("iot_kpi_", $prefix, "_in"), |call| {
             Ok(Some(crate::datum::state(&<$type as kpi_core::codec::Codec>::from_text(call.cstring(0)?)?)))
         });
@@ -51,18 +58,18 @@ macro_rules! state_functions {
             match (call.state::<$type>(0), call.state::<$type>(1)) {
                 (Some(one), Some(other)) => {
                     crate::aggregates::Mergeable::absorb(one, other)?;
-                    Ok(Some(crate::fmgr::internal(one)))
+                    call.hand_on(one)
                 }
                 // The other state lives in a context of its own: it must be copied to live on.
-                (None, Some(other)) => call.keep(other.clone()).map(|s| Some(crate::fmgr::internal(s))),
-                (one, None) => Ok(one.map(crate::fmgr::internal)),
+                (None, Some(other)) => call.hand_on(call.keep(other.clone())?),
+                (_, None) => Ok(call.datum(0)),
             }
         });
         crate::aggregates::state_functions!(@one $type, concat!("iot_kpi_", $prefix, "_serialize"), |call| {
             Ok(call.state::<$type>(0).map(|s| crate::datum::state(s)))
         });
         crate::aggregates::state_functions!(@one $type, concat!("iot_kpi_", $prefix, "_deserialize"), |call| {
-            Ok(Some(crate::fmgr::internal(call.keep_briefly(call.decoded::<$type>(0)?))))
+            Ok(Some(call.keep_briefly(call.decoded::<$type>(0)?)))
         });
         crate::aggregates::state_functions!(@one $type, concat!("iot_kpi_", $prefix, "_rollup_trans"), |call| {
             let Some(datum) = call.datum(1) else { return Ok(call.datum(0)) };
@@ -71,9 +78,9 @@ macro_rules! state_functions {
             match call.state::<$type>(0) {
                 Some(state) => {
                     crate::aggregates::Mergeable::absorb(state, &other)?;
-                    Ok(Some(crate::fmgr::internal(state)))
+                    call.hand_on(state)
                 }
-                None => call.keep(other).map(|s| Some(crate::fmgr::internal(s))),
+                None => call.hand_on(call.keep(other)?),
             }
         });
     };

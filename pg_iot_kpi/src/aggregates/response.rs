@@ -6,7 +6,7 @@ use pgrx::pg_sys::Datum;
 
 use crate::aggregates::{Mergeable, finish, state_functions};
 use crate::datum::{float, floats, maybe_floats};
-use crate::fmgr::{internal, sql_function};
+use crate::fmgr::sql_function;
 
 impl Mergeable for ResponseSketch {
     fn absorb(&mut self, other: &Self) -> Result<()> {
@@ -21,7 +21,7 @@ sql_function!(iot_kpi_response_trans, |call| {
     if call.datum(1).is_some() {
         state.add(call.float(1)?)?;
     }
-    Ok(Some(internal(state)))
+    call.hand_on(state)
 });
 
 sql_function!(iot_kpi_response_final, finish::<ResponseSketch>);

@@ -8,7 +8,7 @@ use pgrx::pg_sys::Datum;
 
 use crate::aggregates::{Mergeable, finish, state_functions};
 use crate::datum::{float, interval, text};
-use crate::fmgr::{Call, internal, sql_function};
+use crate::fmgr::{Call, sql_function};
 use crate::reports::rows::Rows;
 
 impl Mergeable for StatusTimeline {
@@ -25,7 +25,7 @@ sql_function!(iot_kpi_status_trans, |call| {
     if call.datum(1).is_some() && call.datum(2).is_some() {
         state.sample(call.instant(1)?, call.text(2)?.parse()?)?;
     }
-    Ok(Some(internal(state)))
+    call.hand_on(state)
 });
 
 sql_function!(iot_kpi_status_final, finish::<StatusTimeline>);

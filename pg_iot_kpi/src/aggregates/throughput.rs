@@ -6,7 +6,7 @@ use pgrx::pg_sys::Datum;
 
 use crate::aggregates::{Mergeable, finish, state_functions};
 use crate::datum::float;
-use crate::fmgr::{internal, sql_function};
+use crate::fmgr::sql_function;
 
 impl Mergeable for Throughput {
     fn absorb(&mut self, other: &Self) -> Result<()> {
@@ -21,7 +21,7 @@ sql_function!(iot_kpi_throughput_trans, |call| {
     if (1..=3).all(|n| call.datum(n).is_some()) {
         state.add(call.instant(1)?, call.float(2)?, call.text(3)?.parse()?)?;
     }
-    Ok(Some(internal(state)))
+    call.hand_on(state)
 });
 
 sql_function!(iot_kpi_throughput_delta_trans, |call| {
@@ -29,7 +29,7 @@ sql_function!(iot_kpi_throughput_delta_trans, |call| {
     if call.datum(1).is_some() && call.datum(2).is_some() {
         state.add(call.instant(1)?, call.float(2)?, AmountKind::Delta)?;
     }
-    Ok(Some(internal(state)))
+    call.hand_on(state)
 });
 
 sql_function!(iot_kpi_throughput_final, finish::<Throughput>);
