@@ -2,7 +2,7 @@
 
 #![allow(
     clippy::unwrap_used,
-    reason = "in tests, helpers outside a #[test] included, a panic is the message"
+    reason = "in tests a panic is the message, outside a #[test] function too"
 )]
 
 use std::fs::File;

@@ -75,8 +75,8 @@ impl Rows {
 
     /// Adds a row. It must have as many values as there are columns.
     pub(crate) fn push<const N: usize>(&mut self, cells: [Cell; N]) {
-        let nulls = cells.each_ref().map(|c| c.0.is_none());
-        let values = cells.map(|c| c.0.unwrap_or_else(|| Datum::from(0)));
+        let mut nulls = cells.each_ref().map(|c| c.0.is_none());
+        let mut values = cells.map(|c| c.0.unwrap_or_else(|| Datum::from(0)));
         // SAFETY: the lengths are compared before the arrays are read.
         unsafe {
             let (store, columns) = ((*self.info).setResult, (*self.info).setDesc);
@@ -85,7 +85,8 @@ impl Rows {
                 N,
                 "the SQL declaration has other columns than the code"
             );
-            pg_sys::tuplestore_putvalues(store, columns, values.as_ptr(), nulls.as_ptr());
+            // PostgreSQL 15 does not say that it only reads them.
+            pg_sys::tuplestore_putvalues(store, columns, values.as_mut_ptr(), nulls.as_mut_ptr());
         }
     }
 }
