@@ -65,7 +65,7 @@ impl Subject for Heartbeats {
         for window in windows() {
             self.availability(window, &Exemptions::default());
         }
-        (self.live_at(0), self.last_beat());
+        let _ = (self.live_at(0), self.last_beat());
     }
 }
 
@@ -88,7 +88,7 @@ impl Subject for StatusTimeline {
             self.transitions(window, Some(SECOND));
             self.times(window, Default::default(), &Exemptions::default());
         }
-        (self.status_at(0, None), self.flapping());
+        let _ = (self.status_at(0, None), self.flapping());
     }
 }
 

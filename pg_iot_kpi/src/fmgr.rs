@@ -89,6 +89,10 @@ impl Call {
     }
 
     /// The state of an aggregate, if it has one by now.
+    #[expect(
+        clippy::mut_from_ref,
+        reason = "a pointer that PostgreSQL keeps, not a part of the call"
+    )]
     #[inline(always)]
     pub(crate) fn state<T>(&self, n: usize) -> Option<&mut T> {
         // SAFETY: an argument of type internal can only come from our own transition functions.
@@ -105,6 +109,10 @@ impl Call {
     }
 
     /// Makes a state that lives as long as the aggregate that called.
+    #[expect(
+        clippy::mut_from_ref,
+        reason = "a pointer that PostgreSQL keeps, not a part of the call"
+    )]
     #[cold]
     pub(crate) fn keep<T>(&self, state: T) -> Result<&mut T> {
         let mut context = std::ptr::null_mut();
