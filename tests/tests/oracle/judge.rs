@@ -50,7 +50,7 @@ impl Times {
         } += time;
     }
 
-    fn ratio(&self) -> Option<f64> {
+    pub(crate) fn ratio(&self) -> Option<f64> {
         (self.up + self.down > 0).then(|| self.up as f64 / (self.up + self.down) as f64)
     }
 }
@@ -58,6 +58,8 @@ impl Times {
 #[derive(Debug, Default)]
 pub(crate) struct Verdict {
     pub(crate) times: Times,
+    /// The classes by status.
+    pub(crate) status_times: Times,
     pub(crate) uptime: Option<f64>,
     pub(crate) availability: Option<f64>,
     pub(crate) outages: Vec<Outage>,
@@ -182,17 +184,16 @@ impl<'a> Case<'a> {
             return verdict;
         }
         let pieces = self.pieces(start, end);
-        let mut status_times = Times::default();
         for piece in &pieces {
             verdict.times.add(piece.class, piece.end - piece.start);
-            status_times.add(piece.by_status, piece.end - piece.start);
+            verdict.status_times.add(piece.by_status, piece.end - piece.start);
             match verdict.periods.last_mut() {
                 Some(last) if last.2 == piece.label => last.1 = piece.end,
                 _ => verdict.periods.push((piece.start, piece.end, piece.label)),
             }
         }
         verdict.uptime = verdict.times.ratio();
-        verdict.availability = status_times.ratio();
+        verdict.availability = verdict.status_times.ratio();
         verdict.outages = self.outages(&pieces, start, end);
         verdict.failures = verdict.outages.iter().filter(|o| !o.began_before).count() as i64;
         verdict.longest_outage = verdict.outages.iter().map(|o| o.duration).max();
@@ -422,13 +423,19 @@ impl Verdict {
         Some(self.responses[(q * last as f64).floor() as usize])
     }
 
-    /// The Apdex score, and what it may be at most: values up to a bin's width above a limit may be counted in.
-    pub(crate) fn apdex(&self, target: f64) -> Option<(f64, f64)> {
+    /// Twice the Apdex score's numerator, exactly and at most (values up to a bin's width above a limit may be counted
+    /// in), and its denominator.
+    pub(crate) fn apdex_counts(&self, target: f64) -> (f64, f64, f64) {
         let total = self.responses.len() as f64 + self.failed as f64;
-        let bin = 1.01 / 0.99;
         let up_to = |limit: f64| self.responses.iter().filter(|ms| **ms <= limit).count() as f64;
-        let score = |widen: f64| (up_to(target * widen) + up_to(4.0 * target * widen)) / 2.0 / total;
-        (total > 0.0).then(|| (score(1.0), score(bin * (1.0 + 1e-9))))
+        let counts = |widen: f64| up_to(target * widen) + up_to(4.0 * target * widen);
+        (counts(1.0), counts(1.01 / 0.99 * (1.0 + 1e-9)), total)
+    }
+
+    /// The Apdex score, at least and at most.
+    pub(crate) fn apdex(&self, target: f64) -> Option<(f64, f64)> {
+        let (least, most, total) = self.apdex_counts(target);
+        (total > 0.0).then(|| (least / 2.0 / total, most / 2.0 / total))
     }
 
     pub(crate) fn error_rate(&self) -> Option<f64> {

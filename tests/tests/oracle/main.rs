@@ -8,6 +8,7 @@
 
 mod dice;
 mod judge;
+mod plans;
 mod reports;
 mod store;
 mod world;
@@ -18,11 +19,11 @@ use iot_kpi_tests::postgres::shared;
 use postgres::Client;
 
 use crate::dice::Dice;
-use crate::reports::{Disagreements, compare, compare_series};
-use crate::world::{FIRST, HOUR, LAST, MIDNIGHT, World, maintenance};
+use crate::reports::{Disagreements, compare, compare_fleet, compare_series};
+use crate::world::{COLLECTORS, FIRST, HOUR, LAST, MIDNIGHT, World, maintenance};
 
 const DEVICES: usize = 150;
-const WINDOWS: usize = 14;
+const WINDOWS: usize = 12;
 
 fn seed() -> u64 {
     let now = || SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_micros() as u64;
@@ -50,9 +51,12 @@ fn judge_reports(client: &mut Client, world: &World, dice: &mut Dice, when: &str
             dice.chance(20).then_some(some.as_slice()),
             &mut found,
         );
+        compare_fleet(client, world, window, &mut found);
         if window.1.min(window.2) - window.0 < 8 * HOUR {
             let minutes = dice.pick(&[7, 13, 20, 60, 120]);
-            buckets += compare_series(client, world, window, minutes, round, &mut found);
+            // Over the rounds and stages every KPI has its turn.
+            let kpi = dice.between(0, 1000) as usize + round;
+            buckets += compare_series(client, world, window, minutes, kpi, &mut found);
         }
     }
     println!("{when}: {judged} device-windows and {buckets} buckets");
@@ -117,7 +121,12 @@ fn calculate(client: &mut Client, world: &World, dice: &mut Dice) {
 fn change(client: &mut Client, world: &mut World, dice: &mut Dice) {
     let mut late = Vec::new();
     for _ in 0..60 {
-        let number = dice.between(0, DEVICES as i64) as usize;
+        // What an observer sends changes the numbers of all that it observes.
+        let number = if dice.chance(30) {
+            dice.between(0, COLLECTORS as i64)
+        } else {
+            dice.between(0, DEVICES as i64)
+        } as usize;
         let at = world.instant(dice).clamp(FIRST - HOUR, LAST + HOUR);
         let device = &mut world.devices[number];
         let metric = dice.pick(&["temperature", "heartbeat", "error", "response_time", "bytes"]);
@@ -159,7 +168,8 @@ fn change(client: &mut Client, world: &mut World, dice: &mut Dice) {
 
 fn remove_samples(client: &mut Client, world: &mut World, dice: &mut Dice) {
     for _ in 0..20 {
-        let device = &mut world.devices[dice.between(0, DEVICES as i64) as usize];
+        let most = if dice.chance(30) { COLLECTORS } else { DEVICES };
+        let device = &mut world.devices[dice.between(0, most as i64) as usize];
         let keys: Vec<(&'static str, i64)> = device.samples.keys().copied().collect();
         if keys.is_empty() {
             continue;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use postgres::{Client, Row};
 
 use crate::judge::{Case, Outage, Verdict};
-use crate::world::{MINUTE, World};
+use crate::world::{Asked, MINUTE, World};
 
 /// Every word in which the two disagree.
 pub(crate) struct Disagreements(pub(crate) Vec<String>);
@@ -65,7 +65,7 @@ const DURING: &str = "tstzrange(at($1), at($2))";
 pub(crate) fn compare(
     client: &mut Client,
     world: &World,
-    (start, end, as_of): (i64, i64, i64),
+    (start, end, as_of): Asked,
     only: Option<&[&str]>,
     found: &mut Disagreements,
 ) -> usize {
@@ -154,7 +154,7 @@ fn compare_row(here: &mut Where<'_>, row: &Row, world: &World, number: usize, ve
     here.close("messages_per_second", float(30), verdict.messages_per_second, 1e-12);
 }
 
-fn outages(client: &mut Client, at: (i64, i64, i64), only: Option<&[&str]>) -> BTreeMap<String, Vec<Outage>> {
+fn outages(client: &mut Client, at: Asked, only: Option<&[&str]>) -> BTreeMap<String, Vec<Outage>> {
     let mut found: BTreeMap<String, Vec<Outage>> = BTreeMap::new();
     let sql = format!(
         "SELECT device_id, us(started_at), us(ended_at), us(duration), ongoing, began_before, us(last_beat)
@@ -194,22 +194,34 @@ fn periods(
 /// A KPI as kpi_series has it, from a verdict about the bucket as a window of its own.
 type FromVerdict = fn(&Verdict) -> Option<f64>;
 
-const SERIES: [(&str, FromVerdict); 8] = [
+const SERIES: [(&str, FromVerdict); 20] = [
     ("uptime", |v| v.uptime),
     ("availability", |v| v.availability),
+    ("up_time", |v| Some(v.times.up as f64 / 1e6)),
     ("down_time", |v| Some(v.times.down as f64 / 1e6)),
+    ("unknown_time", |v| Some(v.times.unknown as f64 / 1e6)),
+    ("excluded_time", |v| Some(v.times.excluded as f64 / 1e6)),
     ("failures", |v| Some(v.failures as f64)),
+    ("longest_outage", |v| v.longest_outage.map(|o| o as f64 / 1e6)),
     ("completeness", |v| v.completeness),
+    ("regularity", |v| v.regularity),
+    ("stability", |v| v.stability),
     ("consistency", |v| v.consistency),
-    ("bytes_per_second", |v| v.bytes_per_second),
+    ("jitter", |v| v.jitter),
+    ("missed_beats", |v| Some(v.missed as f64)),
+    ("response_count", |v| Some(v.responses.len() as f64)),
     ("response_mean", Verdict::mean),
+    ("attempts", |v| Some(v.attempts as f64)),
+    ("error_rate", Verdict::error_rate),
+    ("bytes_per_second", |v| v.bytes_per_second),
+    ("messages_per_second", |v| v.messages_per_second),
 ];
 
 /// Compares kpi_series with the oracle, bucket by bucket; returns how many buckets there were.
 pub(crate) fn compare_series(
     client: &mut Client,
     world: &World,
-    (start, end, as_of): (i64, i64, i64),
+    (start, end, as_of): Asked,
     minutes: i64,
     kpi: usize,
     found: &mut Disagreements,
@@ -254,4 +266,122 @@ pub(crate) fn compare_series(
         here.close(name, row.get(2), from_verdict(&verdict), 1e-9);
     }
     rows.len()
+}
+
+/// Compares fleet_kpis by device type with the oracle's verdicts put together.
+pub(crate) fn compare_fleet(client: &mut Client, world: &World, (start, end, as_of): Asked, found: &mut Disagreements) {
+    let beats = all_beats(world);
+    let sql = format!(
+        "SELECT group_value, devices, required, live, mean_uptime, pooled_uptime, availability, consistency, failures,
+                us(mtbf)::float8, us(mttr)::float8, us(longest_outage), response_count, response_mean, response_p95, apdex, attempts,
+                failed, bytes_per_second, messages_per_second, device_availability
+         FROM iot_kpi.fleet_kpis({DURING}, 'device_type', as_of => at($3))"
+    );
+    for row in client.query(&sql, &[&start, &end, &as_of]).unwrap() {
+        let group: &str = row.get(0);
+        let observes = |n: usize| world.devices.iter().any(|d| d.collector == Some(n));
+        let members: Vec<usize> = (0..world.devices.len())
+            .filter(|n| world.devices[*n].device_type == group && !observes(*n))
+            .collect();
+        let cases: Vec<Case<'_>> = members.iter().map(|n| Case::new(world, &beats, *n)).collect();
+        let verdicts: Vec<Verdict> = cases.iter().map(|c| c.judge(start, end.min(as_of))).collect();
+        let present: Vec<_> = cases.iter().map(|c| c.present(as_of)).collect();
+        let mut here = Where {
+            what: format!("{group} in [{start}, {end}) as of {as_of}"),
+            found: &mut found.0,
+        };
+        let count = |n: usize| row.get::<_, i64>(n);
+        let float = |n: usize| row.get::<_, Option<f64>>(n);
+        let required = present.iter().filter(|p| p.required).count();
+        let live = present.iter().filter(|p| p.required && p.live).count();
+        here.same("devices", &count(1), &(members.len() as i64));
+        here.same("required", &count(2), &(required as i64));
+        here.same("live", &count(3), &(live as i64));
+        here.close(
+            "device_availability",
+            float(20),
+            (required > 0).then(|| live as f64 / required as f64),
+            1e-12,
+        );
+        let mean = |of: fn(&Verdict) -> Option<f64>| {
+            let known: Vec<f64> = verdicts.iter().filter_map(of).collect();
+            (!known.is_empty()).then(|| known.iter().sum::<f64>() / known.len() as f64)
+        };
+        here.close("mean_uptime", float(4), mean(|v| v.uptime), 1e-12);
+        here.close("consistency", float(7), mean(|v| v.consistency), 1e-9);
+        let pooled = Pooled::new(world, &members, &verdicts);
+        here.close("pooled_uptime", float(5), pooled.whole.uptime, 1e-12);
+        here.close("availability", float(6), pooled.whole.availability, 1e-12);
+        here.same("failures", &count(8), &pooled.whole.failures);
+        // Divided as an interval: to the microsecond, or two.
+        here.close(
+            "mtbf",
+            float(9).map(|us| us / 2e6),
+            pooled.whole.mtbf().map(|us| us / 2e6),
+            1e-6,
+        );
+        here.close(
+            "mttr",
+            float(10).map(|us| us / 2e6),
+            pooled.whole.mttr().map(|us| us / 2e6),
+            1e-6,
+        );
+        here.same(
+            "longest_outage",
+            &row.get::<_, Option<i64>>(11),
+            &pooled.whole.longest_outage,
+        );
+        here.same("response_count", &count(12), &(pooled.whole.responses.len() as i64));
+        here.close("response_mean", float(13), pooled.whole.mean(), 1e-12);
+        here.between(
+            "response_p95",
+            float(14),
+            pooled.whole.percentile(0.95).map(|v| (v * 0.99, v * 1.01)),
+        );
+        here.between("apdex", float(15), pooled.apdex);
+        here.same("attempts", &count(16), &pooled.whole.attempts);
+        here.same("failed", &count(17), &pooled.whole.failed);
+        here.close("bytes_per_second", float(18), pooled.whole.bytes_per_second, 1e-9);
+        here.close("messages_per_second", float(19), pooled.whole.messages_per_second, 1e-9);
+    }
+}
+
+/// The verdicts of a group as one.
+struct Pooled {
+    whole: Verdict,
+    apdex: Option<(f64, f64)>,
+}
+
+impl Pooled {
+    fn new(world: &World, members: &[usize], verdicts: &[Verdict]) -> Self {
+        let mut whole = Verdict::default();
+        let mut apdex = (0.0, 0.0, 0.0);
+        let add = |sum: &mut Option<f64>, more: Option<f64>| {
+            if let Some(more) = more {
+                *sum = Some(sum.unwrap_or(0.0) + more);
+            }
+        };
+        for (n, v) in members.iter().zip(verdicts) {
+            whole.times.up += v.times.up;
+            whole.times.down += v.times.down;
+            whole.status_times.up += v.status_times.up;
+            whole.status_times.down += v.status_times.down;
+            whole.failures += v.failures;
+            whole.longest_outage = whole.longest_outage.max(v.longest_outage);
+            whole.responses.extend(&v.responses);
+            whole.attempts += v.attempts;
+            whole.failed += v.failed;
+            add(&mut whole.bytes_per_second, v.bytes_per_second);
+            add(&mut whole.messages_per_second, v.messages_per_second);
+            if let Some(target) = world.devices[*n].response_target {
+                let counts = v.apdex_counts(target);
+                apdex = (apdex.0 + counts.0, apdex.1 + counts.1, apdex.2 + counts.2);
+            }
+        }
+        whole.responses.sort_by(f64::total_cmp);
+        whole.uptime = whole.times.ratio();
+        whole.availability = whole.status_times.ratio();
+        let apdex = (apdex.2 > 0.0).then(|| (apdex.0 / 2.0 / apdex.2, apdex.1 / 2.0 / apdex.2));
+        Self { whole, apdex }
+    }
 }

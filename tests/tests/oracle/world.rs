@@ -14,6 +14,7 @@ pub(crate) const LAST: i64 = MIDNIGHT + 2 * HOUR;
 
 pub(crate) struct Device {
     pub(crate) id: String,
+    pub(crate) device_type: &'static str,
     pub(crate) interval: i64,
     pub(crate) liveness: Option<i64>,
     pub(crate) status_ttl: Option<i64>,
@@ -52,13 +53,18 @@ pub(crate) struct Maintenance {
     pub(crate) end: Option<i64>,
 }
 
+/// A window and the instant at which it is reported on.
+pub(crate) type Asked = (i64, i64, i64);
+
 pub(crate) struct World {
     pub(crate) devices: Vec<Device>,
     pub(crate) maintenance: Vec<Maintenance>,
     pub(crate) bytes_is_counter: bool,
 }
 
-const COLLECTORS: usize = 6;
+/// The first devices observe others.
+pub(crate) const COLLECTORS: usize = 6;
+pub(crate) const TYPES: [&str; 3] = ["camera", "climate", "motion"];
 pub(crate) const STATUSES: [&str; 6] = ["online", "degraded", "offline", "error", "maintenance", "unknown"];
 
 impl World {
@@ -81,7 +87,9 @@ impl World {
         let beats = device.beats();
         let at = match dice.between(0, 8) {
             0 | 1 if !beats.is_empty() => dice.pick(&beats),
-            2 | 3 if !beats.is_empty() => dice.pick(&beats) + device.live_for(),
+            2 if !beats.is_empty() => dice.pick(&beats) + device.live_for(),
+            // Where it falls silent for good.
+            3 if !beats.is_empty() => beats[beats.len() - 1] + device.live_for(),
             4 if !device.statuses.is_empty() => {
                 *device.statuses.keys().next().unwrap_or(&FIRST) + device.status_ttl.unwrap_or(0)
             }
@@ -93,7 +101,7 @@ impl World {
     }
 
     /// A window with some `as_of` inside, at its end, after it or before it.
-    pub(crate) fn window(&self, dice: &mut Dice) -> (i64, i64, i64) {
+    pub(crate) fn window(&self, dice: &mut Dice) -> Asked {
         let (mut start, mut end) = (self.instant(dice), self.instant(dice));
         if dice.chance(15) {
             // Whole days, which calculations have.
@@ -135,6 +143,7 @@ fn device(dice: &mut Dice, n: usize) -> Device {
         } else {
             format!("device_{n:03}")
         },
+        device_type: dice.pick(&TYPES),
         interval,
         liveness: liveness.map(|l| on_grid(l, grid)),
         status_ttl: dice
