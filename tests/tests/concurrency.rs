@@ -141,11 +141,14 @@ fn write(client: &mut Client, writer: usize, turn: usize) {
     client.batch_execute(&sql).unwrap();
 }
 
+/// What a session does again and again.
+type Work = Box<dyn FnMut(&mut Client, usize) + Send>;
+
 #[test]
 fn writers_readers_and_calculations_go_together() {
     let database = store("concurrency_all");
     let done = AtomicBool::new(false);
-    let until_done = |mut work: Box<dyn FnMut(&mut Client, usize) + Send>| {
+    let until_done = |mut work: Work| {
         let mut client = database.client();
         let done = &done;
         move || {

@@ -211,7 +211,7 @@ impl<'a> Case<'a> {
         if let Some((beats, liveness)) = self.observer {
             cuts.extend(beats.iter().flat_map(|b| [*b, b + liveness]));
         }
-        for (since, _) in &device.statuses {
+        for since in device.statuses.keys() {
             cuts.extend([*since, since + device.status_ttl.unwrap_or(0)]);
         }
         cuts.extend(self.maintenance().flat_map(|(start, end)| [Some(start), end]).flatten());

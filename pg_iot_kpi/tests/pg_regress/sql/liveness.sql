@@ -86,10 +86,10 @@ CREATE PROCEDURE pg_temp.calculate() LANGUAGE plpgsql AS $$
 BEGIN
     PERFORM iot_kpi.lock_for_calculation(NULL, '2024-01-02');
     DELETE FROM iot.kpi_calculations;
-    INSERT INTO iot.kpi_calculations (device_id, grain, period)
-    SELECT d, 'hour', tstzrange(h, h + interval '1 hour')
+    INSERT INTO iot.kpi_calculations (device_id, grain, period, parts)
+    SELECT d, 'hour', tstzrange(h, h + interval '1 hour'), ''
     FROM unnest(ARRAY['col', 'e', 'f']) d, generate_series(timestamptz '2024-01-01 00:00', '2024-01-01 23:00', '1 hour') h
-    UNION ALL SELECT d, 'day', tstzrange('2024-01-01', '2024-01-02') FROM unnest(ARRAY['col', 'e', 'f']) d;
+    UNION ALL SELECT d, 'day', tstzrange('2024-01-01', '2024-01-02'), '' FROM unnest(ARRAY['col', 'e', 'f']) d;
 END $$;
 CREATE TEMP VIEW stale AS
 SELECT device_id, count(*) FILTER (WHERE grain = 'hour') AS hours, bool_or(grain = 'day') AS day,

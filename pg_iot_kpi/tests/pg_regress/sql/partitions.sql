@@ -55,7 +55,7 @@ SELECT tableoid::regclass AS partition, time FROM iot.device_metrics ORDER BY ti
 SELECT iot_kpi.drop_expired() AS dropped;
 INSERT INTO iot.device_status_history (device_id, time, status) VALUES
     ('a', '2024-01-01', 'online'), ('a', '2024-06-01', 'offline'), ('b', '2024-01-01', 'online');
-INSERT INTO iot.kpi_calculations (device_id, grain, period) VALUES ('a', 'day', '[2024-01-01,2024-01-02)');
+INSERT INTO iot.kpi_calculations (device_id, grain, period, parts) VALUES ('a', 'day', '[2024-01-01,2024-01-02)', '');
 UPDATE iot.settings SET value = '30 days' WHERE name = 'retention';
 SELECT iot_kpi.drop_expired() AS dropped;
 SELECT * FROM in_2024;
