@@ -90,6 +90,10 @@ impl Call {
 
     /// The state of an aggregate, if it has one by now.
     #[inline(always)]
+    #[expect(
+        clippy::mut_from_ref,
+        reason = "the state lies in PostgreSQL's memory, not in the call"
+    )]
     pub(crate) fn state<T>(&self, n: usize) -> Option<&mut T> {
         // SAFETY: an argument of type internal can only come from our own transition functions.
         self.datum(n).map(|d| unsafe { &mut *d.cast_mut_ptr::<T>() })
@@ -106,6 +110,10 @@ impl Call {
 
     /// Makes a state that lives as long as the aggregate that called.
     #[cold]
+    #[expect(
+        clippy::mut_from_ref,
+        reason = "the state lies in PostgreSQL's memory, not in the call"
+    )]
     pub(crate) fn keep<T>(&self, state: T) -> Result<&mut T> {
         let mut context = std::ptr::null_mut();
         // SAFETY: fcinfo is valid; the context is set where the answer is not zero.
