@@ -94,6 +94,10 @@ impl Call {
         reason = "a pointer that PostgreSQL keeps, not a part of the call"
     )]
     #[inline(always)]
+    #[expect(
+        clippy::mut_from_ref,
+        reason = "the state lies in PostgreSQL's memory, not in the call"
+    )]
     pub(crate) fn state<T>(&self, n: usize) -> Option<&mut T> {
         // SAFETY: an argument of type internal can only come from our own transition functions.
         self.datum(n).map(|d| unsafe { &mut *d.cast_mut_ptr::<T>() })
@@ -114,6 +118,10 @@ impl Call {
         reason = "a pointer that PostgreSQL keeps, not a part of the call"
     )]
     #[cold]
+    #[expect(
+        clippy::mut_from_ref,
+        reason = "the state lies in PostgreSQL's memory, not in the call"
+    )]
     pub(crate) fn keep<T>(&self, state: T) -> Result<&mut T> {
         let mut context = std::ptr::null_mut();
         // SAFETY: fcinfo is valid; the context is set where the answer is not zero.
