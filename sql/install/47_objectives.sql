@@ -26,7 +26,7 @@ BEGIN
         SELECT count(*),
                coalesce(sum(CASE kpi WHEN 'uptime' THEN r.up_time ELSE r.status_up_time END), '0'),
                coalesce(sum(CASE kpi WHEN 'uptime' THEN r.down_time ELSE r.status_down_time END), '0'),
-               coalesce(sum(r.unknown_time), '0')
+               coalesce(sum(CASE kpi WHEN 'uptime' THEN r.unknown_time ELSE r.status_unknown_time END), '0')
         FROM iot_kpi.evidence_of(during, coalesce(chosen, '{}'), as_of) AS e
         LEFT JOIN LATERAL iot_kpi.device_report(e.dossier) AS r ON true;
 END $$;
@@ -73,7 +73,7 @@ VALUES ('page', 14.4::float8, interval '1 hour', interval '5 minutes'),
        ('ticket', 1::float8, interval '72 hours', interval '6 hours')
 $$;
 COMMENT ON FUNCTION iot_kpi.burn_rate_policies() IS
-    'the multi-window policies of burn_rate_alerts: both windows must burn at least at the threshold';
+    'the multi-window policies of burn_rate_alerts: both windows must burn faster than the threshold';
 
 CREATE FUNCTION iot_kpi.burn_rate_alerts(device_ids text[] DEFAULT NULL, as_of timestamptz DEFAULT now())
 RETURNS TABLE (
@@ -90,7 +90,7 @@ BEGIN
     SELECT s.id, s.scope_kind, s.scope_value, s.kpi, s.objective, p.severity, p.threshold, p.long_window, p.short_window,
            long.rate, short.rate,
            -- Too little was seen to change one's mind: NULL, the alert keeps its state.
-           CASE WHEN long.seen AND short.seen THEN long.rate >= p.threshold AND short.rate >= p.threshold END
+           CASE WHEN long.seen AND short.seen THEN long.rate > p.threshold AND short.rate > p.threshold END
     FROM iot.slo_targets s
     CROSS JOIN iot_kpi.burn_rate_policies() AS p
     CROSS JOIN LATERAL iot_kpi.burn_over(s.kpi, s.scope_kind, s.scope_value, s.objective, p.long_window, device_ids, as_of) AS long

@@ -16,6 +16,9 @@ use postgres::{Client, GenericClient, IsolationLevel};
 const HOUR: &str = "'[2024-03-10 10:00+00, 2024-03-10 11:00+00)'::tstzrange";
 const LATER: &str = "'2024-03-11 00:00+00'::timestamptz";
 
+/// What a session does turn after turn.
+type Work = Box<dyn FnMut(&mut Client, usize) + Send>;
+
 /// A store with devices `d0` to `d19`, every third of them observed by `d0`, and one with a heartbeat metric of its own.
 fn store(name: &str) -> Database<'static> {
     let database = shared().store(name);

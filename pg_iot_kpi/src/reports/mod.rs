@@ -48,7 +48,7 @@ sql_function!(iot_kpi_device_report, |call| {
     Ok(None)
 });
 
-fn report_cells(slot: usize, report: &DeviceReport) -> Result<[Cell; 43]> {
+fn report_cells(slot: usize, report: &DeviceReport) -> Result<[Cell; 44]> {
     let responses = &report.responses;
     let percentile = |q| responses.percentile(q).map(Cell::float);
     let interval = report.error_interval()?;
@@ -65,6 +65,7 @@ fn report_cells(slot: usize, report: &DeviceReport) -> Result<[Cell; 43]> {
         Cell::float(report.uptime()),
         Cell::interval(report.status_times.up),
         Cell::interval(report.status_times.down),
+        Cell::interval(report.status_times.unknown),
         Cell::float(report.availability()),
         Cell::boolean(report.live),
         Cell::boolean(report.required),

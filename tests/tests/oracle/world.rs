@@ -91,7 +91,8 @@ impl World {
             // Where it falls silent for good.
             3 if !beats.is_empty() => beats[beats.len() - 1] + device.live_for(),
             4 if !device.statuses.is_empty() => {
-                *device.statuses.keys().next().unwrap_or(&FIRST) + device.status_ttl.unwrap_or(0)
+                let times: Vec<i64> = device.statuses.keys().copied().collect();
+                dice.pick(&times) + device.status_ttl.unwrap_or(0)
             }
             5 => device.commissioned.or(device.decommissioned).unwrap_or(MIDNIGHT),
             6 => dice.between(FIRST / HOUR, LAST / HOUR) * HOUR,

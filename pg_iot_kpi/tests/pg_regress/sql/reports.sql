@@ -134,7 +134,7 @@ SELECT * FROM outages(:hour, as_of => :at);
 SELECT device_id, duration FROM outages(:hour, '10 min', as_of => :at);
 SELECT * FROM outages('[2024-01-01 00:15+00, 2024-01-01 00:40+00)', device_ids => '{a,b}', as_of => :at);
 SELECT * FROM outages('[2024-01-01 00:12+00, 2024-01-01 00:15+00)', device_ids => '{a}', as_of => :at);
--- A day later a has long been silent; the last beat is still known.
+-- A day later b has long been silent; its last beat is still known.
 SELECT * FROM outages('[2024-01-02 00:00+00, 2024-01-02 01:00+00)', device_ids => '{b}', as_of => '2024-01-02 02:00+00');
 
 -- metric_series: all samples, or first, last, least and greatest of each bucket.
