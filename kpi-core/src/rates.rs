@@ -1,6 +1,7 @@
 //! Shares of failures and what they do to an objective.
 
 use crate::error::{KpiError, Result};
+use crate::time::{Duration, check_not_negative};
 
 /// The 97.5th percentile of the normal distribution: 95 % lie within ± this.
 const Z_95: f64 = 1.959_963_984_540_054;
@@ -48,15 +49,10 @@ pub fn burn_rate(uptime: f64, objective: f64) -> Result<f64> {
     Ok((1.0 - check_ratio("uptime", uptime)?) / (1.0 - check_objective(objective)?))
 }
 
-/// The down time an objective allows in so much required and observed time; unit as that of `eligible`.
-pub fn error_budget(objective: f64, eligible: f64) -> Result<f64> {
-    if !eligible.is_finite() || eligible < 0.0 {
-        return Err(KpiError::parameter(
-            format!("eligible time must be finite and not negative, not {eligible}"),
-            "Give up time plus down time.",
-        ));
-    }
-    Ok((1.0 - check_objective(objective)?) * eligible)
+/// The down time an objective allows in so much required and observed time, to the microsecond.
+pub fn error_budget(objective: f64, eligible: Duration) -> Result<Duration> {
+    let eligible = check_not_negative("eligible time", eligible)?;
+    Ok(((1.0 - check_objective(objective)?) * eligible as f64).round() as Duration)
 }
 
 /// `−log10(1 − availability)`: 0.999 has three nines; none at 1.

@@ -37,6 +37,17 @@ pub fn check_duration(name: &str, d: Duration) -> Result<Duration> {
     ))
 }
 
+/// Accepts a duration of zero or more.
+pub fn check_not_negative(name: &str, d: Duration) -> Result<Duration> {
+    if d >= 0 {
+        return Ok(d);
+    }
+    Err(KpiError::parameter(
+        format!("{name} must not be negative, not {}", seconds_text(d)),
+        format!("Give {name} as an interval of zero or more."),
+    ))
+}
+
 /// A duration in seconds, as people and ratios want it.
 pub fn seconds(d: Duration) -> f64 {
     d as f64 / SECOND as f64

@@ -21,7 +21,7 @@ pub(crate) unsafe fn duration(name: &str, datum: Datum) -> Result<Duration> {
     let interval = unsafe { &*datum.cast_mut_ptr::<pg_sys::Interval>() };
     if interval.month != 0 {
         return Err(KpiError::parameter(
-            format!("{name} must be an exact duration, not one of {} months", interval.month),
+            format!("{name} must be an exact duration, but has {} month(s)", interval.month),
             "Months differ in length: give days, hours or seconds, such as '30 days'.",
         ));
     }
@@ -177,7 +177,7 @@ impl Call {
     /// An exact duration, of any sign.
     pub(crate) fn duration(&self, n: usize, name: &str) -> Result<Duration> {
         // SAFETY: declared as interval.
-        unsafe { duration(name, self.required(n)?) }
+        unsafe { duration(name, self.required_as(n, name)?) }
     }
 
     /// A float.
@@ -188,7 +188,7 @@ impl Call {
 
     /// A bigint that is not negative.
     pub(crate) fn count(&self, n: usize, name: &str) -> Result<u64> {
-        let value = self.required(n)?.value() as i64;
+        let value = self.required_as(n, name)?.value() as i64;
         u64::try_from(value).map_err(|_| {
             KpiError::parameter(
                 format!("{name} must not be negative, not {value}"),

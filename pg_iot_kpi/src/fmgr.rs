@@ -78,21 +78,24 @@ impl Call {
         }
     }
 
+    /// Whether any of the first arguments is NULL: for functions that are not STRICT because a later one may be.
+    pub(crate) fn any_null(&self, first: usize) -> bool {
+        (0..first).any(|n| self.datum(n).is_none())
+    }
+
     /// An argument that may not be NULL.
+    #[inline(always)]
     pub(crate) fn required(&self, n: usize) -> Result<pg_sys::Datum> {
-        self.datum(n).ok_or_else(|| {
-            KpiError::parameter(
-                format!("argument {} must not be NULL", n + 1),
-                "Give a value for every argument.",
-            )
-        })
+        self.datum(n).ok_or_else(|| refuse_null(&format!("argument {}", n + 1)))
+    }
+
+    /// An argument that may not be NULL, with its name for the message.
+    #[inline(always)]
+    pub(crate) fn required_as(&self, n: usize, name: &str) -> Result<pg_sys::Datum> {
+        self.datum(n).ok_or_else(|| refuse_null(name))
     }
 
     /// The state of an aggregate, if it has one by now.
-    #[expect(
-        clippy::mut_from_ref,
-        reason = "a pointer that PostgreSQL keeps, not a part of the call"
-    )]
     #[inline(always)]
     #[expect(
         clippy::mut_from_ref,
@@ -113,10 +116,6 @@ impl Call {
     }
 
     /// Makes a state that lives as long as the aggregate that called.
-    #[expect(
-        clippy::mut_from_ref,
-        reason = "a pointer that PostgreSQL keeps, not a part of the call"
-    )]
     #[cold]
     #[expect(
         clippy::mut_from_ref,
@@ -155,6 +154,11 @@ impl Call {
         let context = unsafe { pg_sys::CurrentMemoryContext };
         pg_sys::Datum::from(std::ptr::from_mut(leak(state, context)))
     }
+}
+
+#[cold]
+fn refuse_null(name: &str) -> KpiError {
+    KpiError::parameter(format!("{name} must not be NULL"), format!("Give a value for {name}."))
 }
 
 /// A state with what it has on Rust's heap, beyond itself.

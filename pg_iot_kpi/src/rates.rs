@@ -23,9 +23,8 @@ sql_function!(iot_kpi_burn_rate, |call| Ok(Some(float(rates::burn_rate(
 )?))));
 
 sql_function!(iot_kpi_error_budget, |call| {
-    let eligible = call.duration(1, "eligible time")?;
-    let budget = rates::error_budget(call.float(0)?, eligible as f64)?;
-    Ok(Some(crate::datum::interval(budget.round() as i64)))
+    let budget = rates::error_budget(call.float(0)?, call.duration(1, "eligible time")?)?;
+    Ok(Some(crate::datum::interval(budget)))
 });
 
 sql_function!(iot_kpi_nines, |call| Ok(rates::nines(call.float(0)?)?.map(float)));

@@ -25,6 +25,7 @@ sql_function!(iot_kpi_ewma_step, |call| {
     if call.datum(1).is_none() {
         return Ok(before.map(float));
     }
+    call.required_as(2, "lambda")?;
     Ok(Some(float(scores::ewma(before, call.float(1)?, call.float(2)?)?)))
 });
 
@@ -33,6 +34,8 @@ sql_function!(iot_kpi_cusum_step, |call| {
     if call.datum(1).is_none() {
         return Ok(before.map(float));
     }
+    call.required_as(2, "mean")?;
+    call.required_as(3, "slack")?;
     Ok(Some(float(scores::cusum(
         before,
         call.float(1)?,

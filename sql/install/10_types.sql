@@ -202,6 +202,3 @@ COMMENT ON FUNCTION iot_kpi.evidence_serialize(internal) IS 'sends a state of ev
 CREATE FUNCTION iot_kpi.evidence_deserialize(bytea, internal) RETURNS internal
     LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'iot_kpi_evidence_deserialize';
 COMMENT ON FUNCTION iot_kpi.evidence_deserialize(bytea, internal) IS 'receives a state of evidence from a parallel worker';
-CREATE FUNCTION iot_kpi.evidence_rollup_trans(internal, iot_kpi.evidence) RETURNS internal
-    LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'iot_kpi_evidence_rollup_trans';
-COMMENT ON FUNCTION iot_kpi.evidence_rollup_trans(internal, iot_kpi.evidence) IS 'adds a evidence to a rollup';

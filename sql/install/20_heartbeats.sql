@@ -33,7 +33,7 @@ CREATE FUNCTION iot_kpi.down_time(h iot_kpi.heartbeats, during tstzrange, exclud
 COMMENT ON FUNCTION iot_kpi.down_time(iot_kpi.heartbeats, tstzrange, tstzmultirange, tstzmultirange) IS 'time of a window in which no beat proves the device alive, exempt time left out';
 CREATE FUNCTION iot_kpi.availability_report(h iot_kpi.heartbeats, during tstzrange, excluded tstzmultirange DEFAULT '{}', unknown tstzmultirange DEFAULT '{}') RETURNS TABLE (up_time interval, down_time interval, unknown_time interval, excluded_time interval, uptime double precision,
            failures bigint, mtbf interval, mttr interval, longest_outage interval)
-    LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'iot_kpi_availability_report';
+    LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE ROWS 1 AS 'MODULE_PATHNAME', 'iot_kpi_availability_report';
 COMMENT ON FUNCTION iot_kpi.availability_report(iot_kpi.heartbeats, tstzrange, tstzmultirange, tstzmultirange) IS 'what a window amounts to: the four classes of time, failures, MTBF, MTTR, the longest outage';
 CREATE FUNCTION iot_kpi.outages(h iot_kpi.heartbeats, during tstzrange, excluded tstzmultirange DEFAULT '{}', unknown tstzmultirange DEFAULT '{}', min_outage interval DEFAULT '0') RETURNS TABLE (started_at timestamptz, ended_at timestamptz, duration interval, ongoing boolean, began_before boolean,
            last_beat timestamptz)

@@ -4,7 +4,7 @@ CREATE FUNCTION iot_kpi.error_rate(failed bigint, attempts bigint) RETURNS doubl
     LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'iot_kpi_error_rate';
 COMMENT ON FUNCTION iot_kpi.error_rate(bigint, bigint) IS 'failed / attempts; NULL without attempts';
 CREATE FUNCTION iot_kpi.wilson_interval(failed bigint, attempts bigint) RETURNS TABLE (low double precision, high double precision)
-    LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'iot_kpi_wilson_interval';
+    LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE ROWS 1 AS 'MODULE_PATHNAME', 'iot_kpi_wilson_interval';
 COMMENT ON FUNCTION iot_kpi.wilson_interval(bigint, bigint) IS '95 % Wilson score interval of failed / attempts; NULLs without attempts';
 CREATE FUNCTION iot_kpi.burn_rate(uptime double precision, objective double precision) RETURNS double precision
     LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'iot_kpi_burn_rate';

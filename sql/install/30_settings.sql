@@ -27,6 +27,10 @@ CREATE FUNCTION iot_kpi.setting(name text) RETURNS text
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
+    IF to_regclass('iot.settings') IS NULL THEN
+        RAISE EXCEPTION 'there is no store in database "%"', current_database()
+            USING ERRCODE = 'object_not_in_prerequisite_state', HINT = 'Make it with: SELECT iot_kpi.create_store();';
+    END IF;
     RETURN coalesce((SELECT stored.value FROM iot.settings stored WHERE stored.name = $1),
                     (SELECT preset.value FROM iot_kpi.default_settings() preset WHERE preset.name = $1));
 END
@@ -48,9 +52,9 @@ BEGIN
                   HINT = 'Settings: ' || (SELECT string_agg(name, ', ') FROM iot_kpi.default_settings() WHERE kind <> 'internal') || '.';
     ELSIF wanted = 'interval' AND NEW.value IS NOT NULL THEN
         length := NEW.value::interval;
-        IF length < '0'::interval OR length > '1000 years'::interval THEN
+        IF (length < (CASE NEW.name WHEN 'retention' THEN '1 day' ELSE '0' END)::interval OR length > '1000 years'::interval) THEN
             RAISE EXCEPTION 'setting % cannot be %', quote_literal(NEW.name), quote_literal(NEW.value)
-                USING ERRCODE = 'invalid_parameter_value', HINT = 'Give a duration between 0 and 1000 years.';
+                USING ERRCODE = 'invalid_parameter_value', HINT = 'Give a duration up to 1000 years; a retention of at least a day.';
         END IF;
     ELSIF wanted LIKE '%|%' AND NEW.value <> ALL (string_to_array(wanted, '|')) THEN
         RAISE EXCEPTION 'setting % cannot be %', quote_literal(NEW.name), quote_literal(NEW.value)

@@ -88,6 +88,18 @@ END
 $$;
 COMMENT ON FUNCTION iot_kpi.earliest_sample() IS 'Samples before this instant are refused: the setting retention, and never before 1970';
 
+CREATE FUNCTION iot_kpi.kept_from() RETURNS timestamptz
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RETURN coalesce((SELECT to_timestamp(min(right(c.relname, 8)) || '+00', 'YYYYMMDDTZH')
+                     FROM pg_class c JOIN pg_inherits i ON i.inhrelid = c.oid
+                     WHERE i.inhparent = to_regclass('iot.device_metrics') AND c.relname ~ '^device_metrics_p\d{8}$'), 'infinity');
+END
+$$;
+COMMENT ON FUNCTION iot_kpi.kept_from() IS
+    'Start of the earliest partition: what was calculated before it can never be calculated again, so it is never marked stale';
+
 CREATE FUNCTION iot_kpi.drop_expired() RETURNS integer
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$

@@ -137,6 +137,7 @@ WHERE k.device_id = a.device_id AND NOT k.stale AND k.grain IN ('hour', 'day')
   AND k.period > tstzrange(a.first - interval '26 hours', a.first - interval '26 hours', '[]') AND k.period < tstzrange(a.last, NULL)
   -- What lies exactly at its end bears upon a period too.
   AND upper(k.period) >= a.first
+  AND lower(k.period) >= (SELECT iot_kpi.kept_from())
 $$;
 COMMENT ON FUNCTION iot_kpi.mark_stale(text[], timestamptz[], timestamptz[]) IS
     'Marks the calculations stale that samples of devices between two instants bear upon; -infinity and infinity are allowed. Lock the devices first';
@@ -174,6 +175,30 @@ COMMENT ON FUNCTION iot_kpi.register_devices(text[], timestamptz[]) IS
     'Registers devices on first sight, commissioned at their earliest sample; an older sample of such a device moves that back';
 
 -- Triggers of device_metrics -------------------------------------------------------------------------------------------------------
+
+CREATE FUNCTION iot_kpi.catch_up() RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    device_ids text[];
+    firsts timestamptz[];
+BEGIN
+    SELECT array_agg(s.device_id ORDER BY s.device_id), array_agg(s.first ORDER BY s.device_id) INTO device_ids, firsts
+    FROM (SELECT m.device_id, min(m.first) AS first
+          FROM (SELECT x.device_id, min(x.time) AS first FROM iot.device_metrics x GROUP BY x.device_id
+                UNION ALL SELECT h.device_id, min(h.time) FROM iot.device_status_history h GROUP BY h.device_id) m
+          WHERE NOT EXISTS (SELECT FROM iot.devices d WHERE d.device_id = m.device_id)
+          GROUP BY m.device_id) s;
+    IF device_ids IS NOT NULL THEN
+        PERFORM iot_kpi.register_devices(device_ids, firsts);
+    END IF;
+    PERFORM iot_kpi.lock_liveness(NULL);
+    PERFORM iot_kpi.recount_liveness((SELECT array_agg(d.device_id) FROM iot.devices d));
+    UPDATE iot.kpi_calculations SET stale = true WHERE NOT stale AND lower(period) >= iot_kpi.kept_from();
+END
+$$;
+COMMENT ON FUNCTION iot_kpi.catch_up() IS
+    'Does what the triggers would have done, for all that was written while the store had none';
 
 CREATE FUNCTION iot_kpi.metrics_changed() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
@@ -360,7 +385,7 @@ BEGIN
     ELSIF TG_OP = 'TRUNCATE' AND TG_TABLE_NAME = 'device_status_history' THEN
         UPDATE iot.device_liveness SET last_status = NULL, last_status_at = NULL;
     END IF;
-    UPDATE iot.kpi_calculations SET stale = true WHERE NOT stale;
+    UPDATE iot.kpi_calculations SET stale = true WHERE NOT stale AND lower(period) >= iot_kpi.kept_from();
     RETURN NULL;
 END
 $$;
@@ -373,7 +398,7 @@ AS $$
 BEGIN
     IF EXISTS (SELECT metric, kind FROM old_rows EXCEPT SELECT metric, kind FROM new_rows) THEN
         PERFORM iot_kpi.lock_liveness(NULL);
-        UPDATE iot.kpi_calculations SET stale = true WHERE NOT stale;
+        UPDATE iot.kpi_calculations SET stale = true WHERE NOT stale AND lower(period) >= iot_kpi.kept_from();
     END IF;
     RETURN NULL;
 END

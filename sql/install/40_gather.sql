@@ -79,6 +79,8 @@ CREATE FUNCTION iot_kpi.gather(
 ) RETURNS TABLE (device_id text, evidence iot_kpi.evidence)
     LANGUAGE plpgsql STABLE
     SET search_path = pg_catalog, pg_temp
+    -- The bounds go through text, where a session's own style could misread what it wrote.
+    SET datestyle = 'ISO, YMD' SET timezone = 'UTC'
     SET jit = off AS $$
 #variable_conflict use_column
 DECLARE

@@ -23,6 +23,9 @@ BEGIN
     ELSIF (months <> 0)::int + (days <> 0)::int + (clock <> interval '0')::int <> 1 THEN
         RAISE EXCEPTION 'bucket must be of months, of days or of hours and less, not of several: %', bucket
             USING ERRCODE = 'invalid_parameter_value', HINT = 'Give a bucket such as ''36 hours'' or ''1 day''.';
+    ELSIF time_zone IS NULL THEN
+        RAISE EXCEPTION 'time_zone must not be NULL'
+            USING ERRCODE = 'invalid_parameter_value', HINT = 'Name a time zone, such as ''Europe/Berlin''.';
     END IF;
     IF effective IS NULL THEN
         RETURN NULL;

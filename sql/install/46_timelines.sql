@@ -10,7 +10,7 @@ CREATE FUNCTION iot_kpi.device_outages(dossier iot_kpi.dossier, min_outage inter
     started_at timestamptz, ended_at timestamptz, duration interval, ongoing boolean, began_before boolean,
     last_beat timestamptz
 )
-    LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE ROWS 5 AS 'MODULE_PATHNAME', 'iot_kpi_device_outages';
+    LANGUAGE c IMMUTABLE PARALLEL SAFE ROWS 5 AS 'MODULE_PATHNAME', 'iot_kpi_device_outages';
 COMMENT ON FUNCTION iot_kpi.device_outages(iot_kpi.dossier, interval) IS 'the outages of a dossier''s window';
 
 CREATE FUNCTION iot_kpi.status_periods(during tstzrange, device_ids text[] DEFAULT NULL, as_of timestamptz DEFAULT now())

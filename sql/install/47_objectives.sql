@@ -39,7 +39,7 @@ SELECT (extract(epoch FROM up_time) / nullif(extract(epoch FROM up_time + down_t
 $$;
 COMMENT ON FUNCTION iot_kpi.objective_ratio(interval, interval) IS 'up / (up + down); NULL where both are zero';
 
-CREATE FUNCTION iot_kpi.slo_report(during tstzrange, device_ids text[] DEFAULT NULL, as_of timestamptz DEFAULT now())
+CREATE FUNCTION iot_kpi.slo_report(during tstzrange DEFAULT NULL, device_ids text[] DEFAULT NULL, as_of timestamptz DEFAULT now())
 RETURNS TABLE (
     slo_id bigint, scope_kind text, scope_value text, kpi text, objective double precision, devices bigint,
     value double precision, met boolean, eligible_time interval, error_budget interval, consumed interval,
@@ -50,20 +50,24 @@ RETURNS TABLE (
 #variable_conflict use_column
 BEGIN
     PERFORM iot_kpi.require_store();
-    PERFORM iot_kpi.effective_window(during, as_of);
+    IF during IS NOT NULL THEN
+        PERFORM iot_kpi.effective_window(during, as_of);
+    END IF;
     RETURN QUERY
     SELECT s.id, s.scope_kind, s.scope_value, s.kpi, s.objective, t.devices, v.value, v.value >= s.objective,
            v.eligible, b.budget, t.down_time, b.budget - t.down_time,
            (1 - extract(epoch FROM t.down_time) / nullif(extract(epoch FROM b.budget), 0))::float8,
            iot_kpi.burn_rate(v.value, s.objective), iot_kpi.nines(v.value)
     FROM iot.slo_targets s,
-         LATERAL iot_kpi.objective_time(s.kpi, s.scope_kind, s.scope_value, during, device_ids, as_of) AS t,
+         LATERAL (SELECT coalesce(during, tstzrange(
+                      as_of - make_interval(secs => extract(epoch FROM s.period)::float8), as_of))) AS w (judged),
+         LATERAL iot_kpi.objective_time(s.kpi, s.scope_kind, s.scope_value, w.judged, device_ids, as_of) AS t,
          LATERAL (SELECT iot_kpi.objective_ratio(t.up_time, t.down_time), t.up_time + t.down_time) AS v (value, eligible),
          LATERAL (SELECT iot_kpi.error_budget(s.objective, v.eligible)) AS b (budget)
     ORDER BY s.id;
 END $$;
 COMMENT ON FUNCTION iot_kpi.slo_report(tstzrange, text[], timestamptz) IS
-    'each objective of iot.slo_targets over a window: the value, the error budget in down time, what is left of it (negative where overspent), and how fast it burns';
+    'each objective of iot.slo_targets over a window, or over its own period before as_of where during is NULL: the value, the error budget in down time, what is left of it (negative where overspent), and how fast it burns';
 
 CREATE FUNCTION iot_kpi.burn_rate_policies()
 RETURNS TABLE (severity text, threshold double precision, long_window interval, short_window interval)

@@ -12,6 +12,9 @@ FROM (SELECT date_trunc(grain, lower(during), 'UTC') AS first, ('1 ' || grain)::
      LATERAL (SELECT tstzrange(start, start + make_interval(secs => extract(epoch FROM f.step)::float8))) AS p (period),
      iot.devices d
 WHERE p.period <@ during AND upper(p.period) <= as_of
+  -- Before that no row is kept: what was calculated then stands.
+  AND (lower(p.period) >= iot_kpi.kept_from() OR NOT EXISTS (
+          SELECT FROM iot.kpi_calculations k WHERE k.grain = wanted_calculations.grain AND k.period = p.period))
   AND (device_ids IS NULL OR d.device_id = ANY (device_ids))
   AND NOT EXISTS (SELECT FROM iot.kpi_calculations k
                   WHERE k.device_id = d.device_id AND k.grain = wanted_calculations.grain AND k.period = p.period

@@ -144,9 +144,6 @@ fn write(client: &mut Client, writer: usize, turn: usize) {
     client.batch_execute(&sql).unwrap();
 }
 
-/// What a session does again and again.
-type Work = Box<dyn FnMut(&mut Client, usize) + Send>;
-
 #[test]
 fn writers_readers_and_calculations_go_together() {
     let database = store("concurrency_all");

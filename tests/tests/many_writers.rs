@@ -37,7 +37,7 @@ const CALCULATE: &str = "
     BEGIN;
     SELECT iot_kpi.lock_for_calculation(NULL, now());
     INSERT INTO iot.kpi_calculations (device_id, grain, period, parts, failures)
-    SELECT d.device_id, 'hour', tstzrange(h, h + interval '1 hour'), '',
+    SELECT d.device_id, 'hour', tstzrange(h, h + interval '1 hour'), bytea '',
            (SELECT count(*) FROM iot.device_metrics m WHERE m.device_id = d.device_id AND m.time >= h AND m.time < h + interval '1 hour')
     FROM iot.devices d, generate_series(date_trunc('hour', now()) - interval '2 hours', now(), interval '1 hour') h
     ON CONFLICT (device_id, grain, period) DO UPDATE SET failures = excluded.failures, stale = false;

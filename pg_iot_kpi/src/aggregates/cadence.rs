@@ -31,7 +31,10 @@ sql_function!(iot_kpi_cadence_trans, |call| {
 sql_function!(iot_kpi_cadence_final, finish::<Cadence>);
 
 /// Arguments of every accessor: state, expected interval, window, excluded, unknown, liveness.
-fn judged(call: &Call) -> Result<Consistency> {
+fn judged(call: &Call) -> Result<Option<Consistency>> {
+    if call.any_null(3) {
+        return Ok(None);
+    }
     let beats = call.decoded::<Cadence>(0)?.times.to_vec();
     let interval = check_duration("expected_interval", call.duration(1, "expected_interval")?)?;
     let liveness = match call.datum(5) {
@@ -42,23 +45,35 @@ fn judged(call: &Call) -> Result<Consistency> {
         excluded: call.spans(3),
         unknown: call.spans(4),
     };
-    Ok(judge_beats(&beats, call.window(2)?, Expectation { interval, liveness }, &exempt).2)
+    Ok(Some(
+        judge_beats(&beats, call.window(2)?, Expectation { interval, liveness }, &exempt).2,
+    ))
 }
 
-sql_function!(iot_kpi_completeness, |call| Ok(judged(call)?.completeness.map(float)));
+sql_function!(iot_kpi_completeness, |call| Ok(judged(call)?
+    .and_then(|c| c.completeness)
+    .map(float)));
 
-sql_function!(iot_kpi_regularity, |call| Ok(judged(call)?.regularity.map(float)));
+sql_function!(iot_kpi_regularity, |call| Ok(judged(call)?
+    .and_then(|c| c.regularity)
+    .map(float)));
 
-sql_function!(iot_kpi_stability, |call| Ok(judged(call)?.stability.map(float)));
+sql_function!(iot_kpi_stability, |call| Ok(judged(call)?
+    .and_then(|c| c.stability)
+    .map(float)));
 
-sql_function!(iot_kpi_consistency, |call| Ok(judged(call)?.consistency.map(float)));
+sql_function!(iot_kpi_consistency, |call| Ok(judged(call)?
+    .and_then(|c| c.consistency)
+    .map(float)));
 
-sql_function!(iot_kpi_jitter, |call| Ok(judged(call)?.jitter.map(float)));
+sql_function!(iot_kpi_jitter, |call| Ok(judged(call)?
+    .and_then(|c| c.jitter)
+    .map(float)));
 
-sql_function!(iot_kpi_missed_beats, |call| Ok(Some(Datum::from(
-    judged(call)?.missed_beats
-))));
+sql_function!(iot_kpi_missed_beats, |call| Ok(
+    judged(call)?.map(|c| Datum::from(c.missed_beats))
+));
 
-sql_function!(iot_kpi_extra_beats, |call| Ok(Some(Datum::from(
-    judged(call)?.extra_beats
-))));
+sql_function!(iot_kpi_extra_beats, |call| Ok(
+    judged(call)?.map(|c| Datum::from(c.extra_beats))
+));

@@ -3,7 +3,7 @@
 use kpi_core::classes::Exemptions;
 use kpi_core::error::Result;
 use kpi_core::heartbeats::Heartbeats;
-use kpi_core::time::check_instant;
+use kpi_core::time::{check_instant, check_not_negative};
 use pgrx::pg_sys::Datum;
 
 use crate::aggregates::{Mergeable, finish, state_functions};
@@ -76,7 +76,7 @@ sql_function!(iot_kpi_availability_report, |call| {
 
 sql_function!(iot_kpi_heartbeat_outages, |call| {
     let beats = call.decoded::<Heartbeats>(0)?;
-    let min_outage = call.duration(4, "min_outage")?;
+    let min_outage = check_not_negative("min_outage", call.duration(4, "min_outage")?)?;
     let found = beats.outages(call.window(1)?, &exemptions(call), min_outage);
     let mut rows = Rows::begin(call);
     found

@@ -39,6 +39,9 @@ fn ttl(call: &Call, n: usize) -> Result<Option<Duration>> {
 }
 
 sql_function!(iot_kpi_availability, |call| {
+    if call.any_null(2) {
+        return Ok(None);
+    }
     let state = call.decoded::<StatusTimeline>(0)?;
     let exempt = Exemptions {
         excluded: call.spans(2),
@@ -52,6 +55,9 @@ sql_function!(iot_kpi_availability, |call| {
 });
 
 sql_function!(iot_kpi_status_at, |call| {
+    if call.any_null(2) {
+        return Ok(None);
+    }
     let at = check_instant(call.instant(1)?)?;
     Ok(Some(text(
         call.decoded::<StatusTimeline>(0)?.status_at(at, ttl(call, 2)?).as_str(),
@@ -59,10 +65,13 @@ sql_function!(iot_kpi_status_at, |call| {
 });
 
 sql_function!(iot_kpi_periods, |call| {
+    let mut rows = Rows::begin(call);
+    if call.any_null(2) {
+        return Ok(None);
+    }
     let periods = call
         .decoded::<StatusTimeline>(0)?
         .periods(call.window(1)?, ttl(call, 2)?);
-    let mut rows = Rows::begin(call);
     periods
         .iter()
         .for_each(|period| rows.push(crate::reports::period_cells(period)));
@@ -70,6 +79,9 @@ sql_function!(iot_kpi_periods, |call| {
 });
 
 sql_function!(iot_kpi_duration_in, |call| {
+    if call.any_null(3) {
+        return Ok(None);
+    }
     let status: Status = call.text(1)?.parse()?;
     let state = call.decoded::<StatusTimeline>(0)?;
     Ok(Some(interval(state.duration_in(
@@ -80,6 +92,9 @@ sql_function!(iot_kpi_duration_in, |call| {
 });
 
 sql_function!(iot_kpi_transitions, |call| {
+    if call.any_null(2) {
+        return Ok(None);
+    }
     Ok(Some(Datum::from(
         call.decoded::<StatusTimeline>(0)?
             .transitions(call.window(1)?, ttl(call, 2)?),

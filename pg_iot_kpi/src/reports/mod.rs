@@ -9,7 +9,7 @@ use kpi_core::report::DeviceReport;
 use kpi_core::response::ResponseSketch;
 use kpi_core::spans::Spans;
 use kpi_core::status::{Period, overlay, periods_of};
-use kpi_core::time::Window;
+use kpi_core::time::{Window, check_instant, check_not_negative};
 
 use crate::datum;
 use crate::fmgr::{Call, sql_function};
@@ -104,7 +104,7 @@ fn report_cells(slot: usize, report: &DeviceReport) -> Result<[Cell; 44]> {
 
 sql_function!(iot_kpi_device_outages, |call| {
     let submitted = Submitted::read(call.required(0)?)?;
-    let min_outage = call.duration(1, "min_outage")?;
+    let min_outage = check_not_negative("min_outage", call.duration(1, "min_outage")?)?;
     let mut rows = Rows::begin(call);
     if let Some(window) = submitted.window() {
         submitted
@@ -152,8 +152,10 @@ sql_function!(iot_kpi_silent_ranges, |call| {
 
 /// The window that a report is about, up to `as_of`; none where nothing of it has happened.
 fn effective_window(call: &Call) -> Result<Option<Window>> {
+    call.required_as(0, "window")?;
+    call.required_as(1, "as_of")?;
     let window = call.window(0)?;
-    let end = window.end.min(kpi_core::time::check_instant(call.instant(1)?)?);
+    let end = window.end.min(check_instant(call.instant(1)?)?);
     Ok((window.start < end).then_some(Window {
         start: window.start,
         end,

@@ -87,7 +87,7 @@ BEGIN
     PERFORM iot_kpi.lock_for_calculation(NULL, '2024-01-02');
     DELETE FROM iot.kpi_calculations;
     INSERT INTO iot.kpi_calculations (device_id, grain, period, parts)
-    SELECT d, 'hour', tstzrange(h, h + interval '1 hour'), ''
+    SELECT d, 'hour', tstzrange(h, h + interval '1 hour'), bytea ''
     FROM unnest(ARRAY['col', 'e', 'f']) d, generate_series(timestamptz '2024-01-01 00:00', '2024-01-01 23:00', '1 hour') h
     UNION ALL SELECT d, 'day', tstzrange('2024-01-01', '2024-01-02'), '' FROM unnest(ARRAY['col', 'e', 'f']) d;
 END $$;
