@@ -93,6 +93,8 @@ proptest! {
             (Some(mtbf), Some(mttr), Some(uptime)) => {
                 // Both are rounded to the microsecond.
                 let error = 1.0 / (mtbf + mttr) as f64;
+                let n = report.failures as i64;
+                prop_assert!((2 * (mtbf * n - report.times.up)).abs() <= n && (2 * (mttr * n - report.times.down)).abs() <= n);
                 prop_assert!((mtbf as f64 / (mtbf + mttr) as f64 - uptime).abs() <= error);
             }
             (mtbf, mttr, _) => prop_assert!(report.failures == 0 && mtbf.is_none() && mttr.is_none()),

@@ -7,7 +7,7 @@
 
 mod common;
 
-use common::{deal, duration, instant, near, short, spans, survives, window};
+use common::{deal, duration, instant, items, near, short, spans, survives, window};
 use kpi_core::cadence::{Cadence, Consistency, Expectation, judge_beats};
 use kpi_core::classes::Exemptions;
 use kpi_core::codec::Codec;
@@ -27,7 +27,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(3000))]
 
     #[test]
-    fn merging_parts_is_the_whole(beats in vec(instant(), 0..80), deal in deal()) {
+    fn merging_parts_is_the_whole(beats in items(instant(), 80), deal in deal()) {
         let whole = of(&beats);
         let merged = deal.merged(&beats, |part| of(part.iter().copied()), |a, b| a.merge(b));
         prop_assert_eq!(merged.encode(), whole.encode());

@@ -226,10 +226,18 @@ fn damage(bytes: &mut Vec<u8>, random: &mut Random) {
         2 => bytes.insert(random.below(bytes.len() + 1), random.below(256) as u8),
         3 => drop(bytes.remove(random.below(bytes.len()))),
         4 => {
-            // The largest of numbers.
+            // The largest of numbers, and the largest of counts.
             let at = 6.min(bytes.len()) + random.below(bytes.len().saturating_sub(6).max(1));
             let at = at.min(bytes.len());
-            bytes.splice(at..at, [0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01]);
+            let largest: [&[u8]; 2] = [
+                &[0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01],
+                &[0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f],
+            ];
+            let count_follows = 6.min(bytes.len());
+            // The first number of most forms is a count.
+            let at = if random.below(2) == 0 { count_follows } else { at };
+            let end = (at + 1).min(bytes.len());
+            bytes.splice(at..end, largest[random.below(2)].iter().copied());
         }
         _ => {
             let at = random.below(bytes.len());

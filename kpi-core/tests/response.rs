@@ -7,7 +7,7 @@
 
 mod common;
 
-use common::{deal, survives};
+use common::{deal, items, survives};
 use kpi_core::codec::Codec;
 use kpi_core::response::{RELATIVE_ERROR, ResponseSketch};
 use proptest::collection::vec;
@@ -33,7 +33,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(3000))]
 
     #[test]
-    fn merging_parts_is_the_whole(values in vec(ms(), 0..80), deal in deal()) {
+    fn merging_parts_is_the_whole(values in items(ms(), 80), deal in deal()) {
         let whole = of(&values);
         let merged = deal.merged(&values, |part| of(part.iter().copied()), |a, b| a.merge(b).unwrap());
         prop_assert_eq!(merged.encode(), whole.encode());

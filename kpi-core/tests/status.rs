@@ -9,7 +9,7 @@ mod common;
 
 use std::collections::BTreeMap;
 
-use common::{deal, duration, instant, near, short, spans, survives, window};
+use common::{deal, duration, instant, items, near, short, spans, survives, window};
 use kpi_core::classes::{Class, Exemptions};
 use kpi_core::codec::Codec;
 use kpi_core::status::{Status, StatusRules, StatusTimeline, overlay};
@@ -33,7 +33,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(3000))]
 
     #[test]
-    fn merging_parts_is_the_whole(samples in vec((instant(), status()), 0..60), deal in deal()) {
+    fn merging_parts_is_the_whole(samples in items((instant(), status()), 60), deal in deal()) {
         let whole = of(&samples);
         let merged = deal.merged(&samples, |part| of(part.iter().copied()), |a, b| a.merge(b));
         prop_assert_eq!(merged.encode(), whole.encode());

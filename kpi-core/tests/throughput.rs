@@ -9,7 +9,7 @@ mod common;
 
 use std::collections::BTreeMap;
 
-use common::{deal, instant, survives};
+use common::{deal, instant, items, survives};
 use kpi_core::codec::Codec;
 use kpi_core::throughput::{AmountKind, Throughput};
 use proptest::collection::vec;
@@ -34,7 +34,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(3000))]
 
     #[test]
-    fn merging_parts_is_the_whole(samples in vec((instant(), 0.0..1e9f64, any::<bool>()), 0..60), deal in deal()) {
+    fn merging_parts_is_the_whole(samples in items((instant(), 0.0..1e9f64, any::<bool>()), 60), deal in deal()) {
         let whole = of(&samples);
         let merged = deal.merged(&samples, |part| of(part.iter().copied()), |a, b| a.merge(b).unwrap());
         prop_assert_eq!(merged.encode(), whole.encode());

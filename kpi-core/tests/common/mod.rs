@@ -10,6 +10,7 @@ use proptest::prelude::*;
 pub(crate) fn instant() -> impl Strategy<Value = Instant> {
     prop_oneof![
         6 => (0..600i64).prop_map(|s| s * SECOND),
+        3 => (0..15i64).prop_map(|s| s * SECOND),
         3 => 0..600 * SECOND,
         1 => EARLIEST..LATEST,
         1 => (0..5i64).prop_map(|d| EARLIEST + d),
@@ -54,10 +55,26 @@ pub(crate) fn spans() -> impl Strategy<Value = kpi_core::spans::Spans> {
     })
 }
 
+/// Up to so many items, in order half the time.
+pub(crate) fn items<T: Clone + std::fmt::Debug + PartialOrd>(
+    item: impl Strategy<Value = T>,
+    most: usize,
+) -> impl Strategy<Value = Vec<T>> {
+    let items = proptest::collection::vec(item, 0..most);
+    (items, any::<bool>()).prop_map(|(mut items, in_order)| {
+        if in_order {
+            items.sort_by(|a, b| a.partial_cmp(b).expect("no NaN"));
+        }
+        items
+    })
+}
+
 /// How items are dealt to parts, and in which order the parts are merged.
 #[derive(Debug, Clone)]
 pub(crate) struct Deal {
     parts: Vec<usize>,
+    /// Neighbours stay together, and parts are merged from left to right.
+    in_order: bool,
     order: Vec<usize>,
 }
 
@@ -65,7 +82,7 @@ pub(crate) struct Deal {
 pub(crate) fn deal() -> impl Strategy<Value = Deal> {
     let parts = proptest::collection::vec(0..6usize, 1..40);
     let order = proptest::collection::vec(0..100usize, 12);
-    (parts, order).prop_map(|(parts, order)| Deal { parts, order })
+    (parts, any::<bool>(), order).prop_map(|(parts, in_order, order)| Deal { parts, in_order, order })
 }
 
 impl Deal {
@@ -73,12 +90,18 @@ impl Deal {
     pub(crate) fn merged<I, S>(&self, items: &[I], build: impl Fn(&[&I]) -> S, merge: impl Fn(&mut S, &S)) -> S {
         let mut parts: Vec<Vec<&I>> = vec![Vec::new(); 6];
         for (i, item) in items.iter().enumerate() {
-            parts[self.parts[i % self.parts.len()]].push(item);
+            let dealt = self.parts[i % self.parts.len()];
+            parts[if self.in_order { i * 6 / items.len() } else { dealt }].push(item);
         }
         let mut states: Vec<S> = parts.iter().map(|p| build(p)).collect();
         for turn in 0.. {
             if states.len() == 1 {
                 break;
+            }
+            if self.in_order {
+                let next = states.remove(1);
+                merge(&mut states[0], &next);
+                continue;
             }
             let other = states.swap_remove(self.order[turn * 2 % 12] % states.len());
             let into = self.order[(turn * 2 + 1) % 12] % states.len();
