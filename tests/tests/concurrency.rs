@@ -412,3 +412,29 @@ fn deleting_updating_and_truncating_are_noticed() {
     transaction.rollback().unwrap();
     check_liveness(&mut client);
 }
+
+#[test]
+fn a_late_beat_is_noticed_as_far_as_it_reaches() {
+    let database = store("concurrency_reach");
+    let mut client = database.client();
+    // Each device's beats are good for three minutes.
+    for (device, time, stale) in [
+        ("d2", "10:58", 2),
+        // Until the very end of the hour: the next one begins with the failure.
+        ("d4", "10:57", 2),
+        ("d5", "10:56:59.999999", 1),
+        // An observer and the six that it observes, two hours each.
+        ("d0", "10:59", 14),
+    ] {
+        let two_hours = "'[2024-03-10 10:00+00, 2024-03-10 12:00+00)'";
+        let calculate = format!("SELECT iot_kpi.calculate_kpis({two_hours}, as_of => {LATER})");
+        client.execute(&calculate, &[]).unwrap();
+        assert_eq!(stale_periods(&mut client), 0);
+        let beat = format!(
+            "INSERT INTO iot.device_metrics (device_id, metric, time, value) VALUES ('{device}', 'temperature', '2024-03-10 {time}+00', 1)"
+        );
+        client.batch_execute(&beat).unwrap();
+        assert_eq!(stale_periods(&mut client), stale, "{device} at {time}");
+        check_calculations(&mut client);
+    }
+}
