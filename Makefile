@@ -1,6 +1,6 @@
 # Thin: a target is a line or two, the work is done by tests/*.sh and the programs of the tests crate.
 .DEFAULT_GOAL := help
-.PHONY: help setup install uninstall dev-db dev-db-stop test regress lint demo psql package
+.PHONY: help setup install uninstall dev-db dev-db-stop test regress lint demo psql bench package
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -34,6 +34,10 @@ demo: install ## five devices live, with a day of history (SECONDS=n ends it by 
 
 psql: ## open the demo's database
 	@tests/run.sh demo psql
+
+bench: install ## measure how fast it is, as ratios to plain PostgreSQL (QUICK=1: less data, under a minute; GROUPS="reports ingest")
+	@cargo build --release --package iot-kpi-collector
+	@tests/run.sh bench $(GROUPS) $(if $(QUICK),--quick)
 
 package: setup ## a tar file of the extension for PG_CONFIG=... and the collector
 	@tests/package.sh

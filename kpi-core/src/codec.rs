@@ -63,13 +63,7 @@ pub trait Codec: Sized {
 
     /// The text form: the binary form in hexadecimal.
     fn to_text(&self) -> String {
-        use std::fmt::Write;
-        let mut text = String::from("\\x");
-        for byte in self.encode() {
-            // Writing to a String cannot fail.
-            let _ = write!(text, "{byte:02x}");
-        }
-        text
+        hex(&self.encode())
     }
 
     /// A state from its text form.
@@ -93,6 +87,17 @@ fn checksum(bytes: &[u8]) -> u32 {
     crc.update(&bytes[..2]);
     crc.update(&bytes[HEADER..]);
     crc.finalize()
+}
+
+/// Bytes as text: `\x` and two digits a byte.
+pub fn hex(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let mut text = Vec::with_capacity(2 + 2 * bytes.len());
+    text.extend_from_slice(b"\\x");
+    for byte in bytes {
+        text.extend_from_slice(&[DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]);
+    }
+    String::from_utf8(text).expect("digits are UTF-8")
 }
 
 fn unhex(text: &str) -> Option<Vec<u8>> {
@@ -215,7 +220,21 @@ pub(crate) fn unzigzag(value: u64) -> i64 {
 }
 
 /// Appends seven bits a byte, lowest first.
-pub(crate) fn push_varint(out: &mut Vec<u8>, mut value: u128) {
+#[inline]
+pub(crate) fn push_varint(out: &mut Vec<u8>, value: u128) {
+    // Most numbers are of one to four bytes: those are written at one stroke.
+    let low = value as u32;
+    let byte = |i: u32| (low >> (7 * i)) as u8;
+    match value {
+        0..0x80 => out.push(byte(0)),
+        0x80..0x4000 => out.extend_from_slice(&[byte(0) | 0x80, byte(1)]),
+        0x4000..0x20_0000 => out.extend_from_slice(&[byte(0) | 0x80, byte(1) | 0x80, byte(2)]),
+        0x20_0000..0x1000_0000 => out.extend_from_slice(&[byte(0) | 0x80, byte(1) | 0x80, byte(2) | 0x80, byte(3)]),
+        _ => push_long_varint(out, value),
+    }
+}
+
+fn push_long_varint(out: &mut Vec<u8>, mut value: u128) {
     while value >= 0x80 {
         out.push(value as u8 | 0x80);
         value >>= 7;
@@ -224,7 +243,22 @@ pub(crate) fn push_varint(out: &mut Vec<u8>, mut value: u128) {
 }
 
 /// Takes what [`push_varint`] appended; none where it is cut off, longer than any 66-bit number, or than it had to be.
+#[inline]
 pub(crate) fn take_varint(bytes: &mut &[u8]) -> Option<u128> {
+    // Nine bytes hold 63 bits.
+    let mut value = 0u64;
+    for (i, byte) in bytes.iter().take(9).enumerate() {
+        value |= u64::from(byte & 0x7f) << (7 * i);
+        if *byte < 0x80 {
+            *bytes = &bytes[i + 1..];
+            return (*byte > 0 || i == 0).then_some(u128::from(value));
+        }
+    }
+    take_long_varint(bytes)
+}
+
+#[cold]
+fn take_long_varint(bytes: &mut &[u8]) -> Option<u128> {
     let mut value = 0u128;
     for i in 0..bytes.len().min(10) {
         let byte = bytes[i];

@@ -1,8 +1,8 @@
 //! Heartbeats: a beat at `b` proves a device alive on `[b, b + liveness)`; live time is the union of these intervals.
 //!
 //! Kept as the union itself, so memory grows with the outages and not with the beats, and a merge in any order is
-//! right. A beat in order costs O(1). A beat out of order costs a binary search where it changes nothing, otherwise it
-//! waits in a side list that is merged when it has grown as long as the rest.
+//! right. A beat in order costs O(1), and so does one that repeats what the last stretch already says. Any other beat out
+//! of order waits in a side list, which is sorted and merged when it has grown as long as the rest: O(log n) a beat.
 
 use crate::classes::{ClassTimes, Exemptions, Timeline};
 use crate::codec::{Codec, Reader, Writer, add_tallies};
@@ -38,35 +38,28 @@ impl Heartbeats {
         check_duration("liveness", liveness)?;
         self.beats += 1;
         let end = at.saturating_add(liveness).min(LATEST);
+        let beat = Live {
+            start: at,
+            end,
+            last_beat: at,
+        };
         match self.live.last_mut() {
             Some(last) if at >= last.last_beat && at <= last.end => {
                 last.last_beat = at;
                 last.end = last.end.max(end);
             }
-            Some(last) if at <= last.end => self.beat_out_of_order(Live {
-                start: at,
-                end,
-                last_beat: at,
-            }),
-            _ => self.live.push(Live {
-                start: at,
-                end,
-                last_beat: at,
-            }),
+            Some(last) if at <= last.end => {
+                if at < last.start || end > last.end {
+                    self.beat_out_of_order(beat);
+                }
+            }
+            _ => self.live.push(beat),
         }
         Ok(())
     }
 
     #[cold]
     fn beat_out_of_order(&mut self, beat: Live) {
-        let after = self.live.partition_point(|l| l.start <= beat.start);
-        let covered = after > 0 && {
-            let l = self.live[after - 1];
-            beat.end <= l.end && beat.last_beat <= l.last_beat
-        };
-        if covered {
-            return;
-        }
         self.side.push(beat);
         if self.side.len() >= SIDE_LIST.max(self.live.len()) {
             self.settle();
@@ -86,18 +79,32 @@ impl Heartbeats {
         if self.side.is_empty() {
             return;
         }
-        let mut all = std::mem::take(&mut self.live);
-        all.append(&mut self.side);
-        // A stable sort sees that the first part is sorted already.
-        all.sort_by_key(|l| l.start);
-        for l in all {
-            match self.live.last_mut() {
-                Some(last) if l.start <= last.end => {
-                    last.end = last.end.max(l.end);
-                    last.last_beat = last.last_beat.max(l.last_beat);
-                }
-                _ => self.live.push(l),
+        let mut side = std::mem::take(&mut self.side);
+        side.sort_unstable_by_key(|l| l.start);
+        let merged = Vec::with_capacity(self.live.len() + side.len());
+        let live = std::mem::replace(&mut self.live, merged);
+        let (mut one, mut other) = (live.as_slice(), side.as_slice());
+        while let (Some(a), Some(b)) = (one.first(), other.first()) {
+            if a.start <= b.start {
+                self.append(*a);
+                one = &one[1..];
+            } else {
+                self.append(*b);
+                other = &other[1..];
             }
+        }
+        one.iter().chain(other).for_each(|l| self.append(*l));
+        self.live.shrink_to_fit();
+    }
+
+    /// Adds a stretch that starts no earlier than all there are.
+    fn append(&mut self, l: Live) {
+        match self.live.last_mut() {
+            Some(last) if l.start <= last.end => {
+                last.end = last.end.max(l.end);
+                last.last_beat = last.last_beat.max(l.last_beat);
+            }
+            _ => self.live.push(l),
         }
     }
 

@@ -38,6 +38,20 @@ impl Status {
         Self::Maintenance,
     ];
 
+    /// The status that a word stands for.
+    #[inline]
+    pub fn of(word: &[u8]) -> Result<Self> {
+        match word {
+            b"unknown" => Ok(Self::Unknown),
+            b"online" => Ok(Self::Online),
+            b"degraded" => Ok(Self::Degraded),
+            b"offline" => Ok(Self::Offline),
+            b"error" => Ok(Self::Error),
+            b"maintenance" => Ok(Self::Maintenance),
+            _ => Err(not_known(word)),
+        }
+    }
+
     /// The word for it.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -61,14 +75,17 @@ impl FromStr for Status {
     type Err = KpiError;
 
     fn from_str(word: &str) -> Result<Self> {
-        Self::ALL.into_iter().find(|s| s.as_str() == word).ok_or_else(|| {
-            let shown: String = word.chars().take(40).collect();
-            KpiError::parameter(
-                format!("status \"{shown}\" is not known"),
-                "Use one of online, degraded, offline, error, maintenance, unknown.",
-            )
-        })
+        Self::of(word.as_bytes())
     }
+}
+
+#[cold]
+fn not_known(word: &[u8]) -> KpiError {
+    let shown: String = String::from_utf8_lossy(word).chars().take(40).collect();
+    KpiError::parameter(
+        format!("status \"{shown}\" is not known"),
+        "Use one of online, degraded, offline, error, maintenance, unknown.",
+    )
 }
 
 /// How status samples are read.

@@ -4,6 +4,8 @@
 //! come late wait in a side list, which is merged when it has grown as long as the rest, so any order costs
 //! O(log n) an instant.
 
+use std::borrow::Cow;
+
 use crate::codec::{Reader, Writer, push_varint, take_varint, unzigzag, zigzag};
 use crate::error::Result;
 use crate::time::{Instant, check_instant};
@@ -20,6 +22,7 @@ pub struct Times {
 
 impl Times {
     /// Adds an instant, which must have been checked.
+    #[inline]
     pub fn insert(&mut self, t: Instant) {
         if self.packed.count == 0 || t > self.packed.last {
             self.packed.append(t);
@@ -77,10 +80,12 @@ impl Times {
     }
 
     pub(crate) fn write(&self, out: &mut Writer) {
-        let mut settled = self.clone();
-        settled.settle();
-        out.unsigned(settled.packed.count as u64);
-        out.bytes(&settled.packed.bytes);
+        let packed = match self.late.is_empty() {
+            true => Cow::Borrowed(&self.packed),
+            false => Cow::Owned(Packed::of_sorted(self.to_vec())),
+        };
+        out.unsigned(packed.count as u64);
+        out.bytes(&packed.bytes);
     }
 
     pub(crate) fn read(input: &mut Reader<'_>) -> Result<Self> {
@@ -164,6 +169,7 @@ impl Packed {
     }
 }
 
+#[inline]
 fn fold(change: i64) -> u128 {
     if change % 1000 == 0 {
         u128::from(zigzag(change / 1000)) << 1 | 1

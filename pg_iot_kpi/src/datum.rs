@@ -57,10 +57,8 @@ pub(crate) fn text(value: &str) -> Datum {
 
 /// A C string, as output functions return it.
 pub(crate) fn cstring(value: &str) -> Datum {
-    let mut bytes = value.as_bytes().to_vec();
-    bytes.push(0);
-    // SAFETY: copies up to the terminating zero into memory that PostgreSQL frees with the current context.
-    Datum::from(unsafe { pg_sys::pstrdup(bytes.as_ptr().cast()) })
+    // SAFETY: copies into memory that PostgreSQL frees with the current context, and ends it with a zero.
+    Datum::from(unsafe { pg_sys::pnstrdup(value.as_ptr().cast(), value.len()) })
 }
 
 /// What is left to read in a message.
@@ -98,6 +96,15 @@ pub(crate) unsafe fn bytes<'a>(datum: Datum) -> &'a [u8] {
             pg_sys::pg_detoast_datum_packed(stored)
         })
     }
+}
+
+/// A varlena as it is, but neither compressed nor out of line.
+///
+/// # Safety
+/// The datum must be a varlena.
+pub(crate) unsafe fn plain(datum: Datum) -> Datum {
+    // SAFETY: by contract.
+    Datum::from(unsafe { pg_sys::pg_detoast_datum(datum.cast_mut_ptr()) })
 }
 
 /// A state from its binary form.

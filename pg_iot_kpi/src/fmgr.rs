@@ -2,7 +2,6 @@
 //! called for every row, and this way it costs what one written in C costs.
 
 use kpi_core::error::{KpiError, Result};
-use pgrx::memcxt::PgMemoryContexts;
 use pgrx::pg_sys;
 
 /// What a function returns: none is NULL.
@@ -134,15 +133,15 @@ impl Call {
         Ok(leak(state, context))
     }
 
-    /// Hands a state on to the next transition. What it has on Rust's heap is charged to the aggregate's memory context,
-    /// so that PostgreSQL sees it there, and a hash aggregate spills in time.
+    /// Hands a state on to the next transition. What it has on Rust's heap counts as allocated in the aggregate's memory
+    /// context, so that a hash aggregate sees it when it asks whether another group has room.
     #[inline(always)]
     pub(crate) fn hand_on<T: HeapSize>(&self, state: &mut T) -> SqlResult {
         let kept = std::ptr::from_mut(state).cast::<Kept<T>>();
         // SAFETY: every state that an aggregate holds was made by `leak`.
         let kept = unsafe { &mut *kept };
         let size = kept.state.heap_size();
-        if size > kept.charged {
+        if size != kept.charged {
             kept.charge(size);
         }
         Ok(Some(pg_sys::Datum::from(kept as *mut Kept<T>)))
@@ -173,28 +172,51 @@ struct Kept<T> {
     state: T,
     context: pg_sys::MemoryContext,
     charged: usize,
+    on_reset: pg_sys::MemoryContextCallback,
 }
 
 impl<T> Kept<T> {
-    /// Allocates as much in the context as the state holds elsewhere. It is never written to, so it takes addresses
-    /// rather than memory, and it goes with the context.
+    /// Lets the context count as allocated what the state holds elsewhere.
     #[cold]
     fn charge(&mut self, size: usize) {
-        let flags = pg_sys::MCXT_ALLOC_HUGE as i32;
         // SAFETY: the context outlives the state.
-        unsafe { pg_sys::MemoryContextAllocExtended(self.context, size - self.charged, flags) };
+        let counted = unsafe { &mut (*self.context).mem_allocated };
+        *counted = counted.wrapping_add(size).wrapping_sub(self.charged);
         self.charged = size;
     }
 }
 
-/// Moves a state to the heap, to be dropped with the memory context.
+/// Moves a state into a memory context, to be dropped with it.
 fn leak<'a, T>(state: T, context: pg_sys::MemoryContext) -> &'a mut T {
-    let kept = Kept {
-        state,
-        context,
-        charged: 0,
-    };
-    let leaked = PgMemoryContexts::For(context).leak_and_drop_on_delete(kept);
-    // SAFETY: just made, and dropped only with the context.
-    unsafe { &mut (*leaked).state }
+    const { assert!(align_of::<Kept<T>>() <= 8, "PostgreSQL aligns to eight bytes") };
+    // SAFETY: the context is valid; what it gives is large enough and aligned, is filled before it is looked at, and stays
+    // where it is until the context is reset, which calls `forget` first.
+    unsafe {
+        let kept = pg_sys::MemoryContextAlloc(context, size_of::<Kept<T>>()).cast::<Kept<T>>();
+        kept.write(Kept {
+            state,
+            context,
+            charged: 0,
+            on_reset: pg_sys::MemoryContextCallback {
+                func: Some(forget::<T>),
+                arg: kept.cast(),
+                next: std::ptr::null_mut(),
+            },
+        });
+        pg_sys::MemoryContextRegisterResetCallback(context, &mut (*kept).on_reset);
+        &mut (*kept).state
+    }
+}
+
+/// Drops a state when its context is reset, which counts the charge off: a context that is used again starts from nothing.
+///
+/// # Safety
+/// The argument must be what `leak` registered, and is not looked at again.
+unsafe extern "C-unwind" fn forget<T>(kept: *mut std::ffi::c_void) {
+    let kept = kept.cast::<Kept<T>>();
+    // SAFETY: by contract.
+    unsafe {
+        (*kept).charge(0);
+        std::ptr::drop_in_place(&mut (*kept).state);
+    }
 }

@@ -71,6 +71,7 @@ BEGIN
             USING ERRCODE = 'invalid_parameter_value',
                   HINT = 'Four points show a bucket''s first, last, least and greatest value.';
     END IF;
+    PERFORM iot_kpi.check_devices(device_ids);
     bucket := (window_end - window_start) / greatest(max_points / 4, 1);
     RETURN QUERY
     WITH samples AS MATERIALIZED (

@@ -88,6 +88,7 @@ DECLARE
     written bigint := 0;
 BEGIN
     PERFORM iot_kpi.require_store();
+    PERFORM iot_kpi.check_devices(device_ids);
     IF effective IS NULL THEN
         RETURN 0;
     END IF;

@@ -5,6 +5,7 @@
 //! | [`installation`] | the PostgreSQL programs that `PG_CONFIG` names, by default those that set-up put into `target/` |
 //! | [`identity`] | as which user a server runs, when this process is root's |
 //! | [`postgres`] | a private server: start, connect, stop, kill, restart; leaves nothing behind |
+//! | [`bench`] | ratios to plain PostgreSQL: what `make bench` prints |
 //! | [`demo`] | the five devices live: a feeder, and a table of the fleet in the terminal |
 //!
 //! ```no_run
@@ -14,6 +15,7 @@
 //! assert_eq!(devices, 0);
 //! ```
 
+pub mod bench;
 pub mod demo;
 pub mod identity;
 pub mod installation;

@@ -35,16 +35,17 @@ macro_rules! state_functions {
         impl crate::fmgr::HeapSize for $type {
             #[inline(always)]
             fn heap_size(&self) -> usize {
-                // The state itself lies on the heap too.
-                size_of::<Self>() + <$type>::heap_size(self)
+                <$type>::heap_size(self)
             }
         }
         crate::aggregates::state_functions!(@one $type, concat!("iot_kpi_", $prefix, "_in"), |call| {
             Ok(Some(crate::datum::state(&<$type as kpi_core::codec::Codec>::from_text(call.cstring(0)?)?)))
         });
         crate::aggregates::state_functions!(@one $type, concat!("iot_kpi_", $prefix, "_out"), |call| {
-            let text = kpi_core::codec::Codec::to_text(&call.decoded::<$type>(0)?);
-            Ok(Some(crate::datum::cstring(&text)))
+            // What is stored was validated when it came in, and has one form only: it is shown as it is.
+            // SAFETY: declared as a type whose storage is a varlena.
+            let stored = unsafe { crate::datum::bytes(call.required(0)?) };
+            Ok(Some(crate::datum::cstring(&kpi_core::codec::hex(stored))))
         });
         crate::aggregates::state_functions!(@one $type, concat!("iot_kpi_", $prefix, "_recv"), |call| {
             // SAFETY: a receive function gets a StringInfo.
@@ -52,7 +53,8 @@ macro_rules! state_functions {
             Ok(Some(crate::datum::state(&<$type as kpi_core::codec::Codec>::decode(bytes)?)))
         });
         crate::aggregates::state_functions!(@one $type, concat!("iot_kpi_", $prefix, "_send"), |call| {
-            Ok(Some(crate::datum::state(&call.decoded::<$type>(0)?)))
+            // SAFETY: declared as a type whose storage is a varlena, as that of bytea is.
+            Ok(Some(unsafe { crate::datum::plain(call.required(0)?) }))
         });
         crate::aggregates::state_functions!(@one $type, concat!("iot_kpi_", $prefix, "_combine"), |call| {
             match (call.state::<$type>(0), call.state::<$type>(1)) {

@@ -7,7 +7,7 @@ use kpi_core::time::{Duration, check_duration, check_instant};
 use pgrx::pg_sys::Datum;
 
 use crate::aggregates::{Mergeable, finish, state_functions};
-use crate::datum::{float, interval, text};
+use crate::datum::{bytes, float, interval, text};
 use crate::fmgr::{Call, sql_function};
 use crate::reports::rows::Rows;
 
@@ -22,8 +22,9 @@ state_functions!(StatusTimeline, "status_timeline");
 
 sql_function!(iot_kpi_status_trans, |call| {
     let state = call.state_or_new::<StatusTimeline>(0)?;
-    if call.datum(1).is_some() && call.datum(2).is_some() {
-        state.sample(call.instant(1)?, call.text(2)?.parse()?)?;
+    if let (Some(_), Some(status)) = (call.datum(1), call.datum(2)) {
+        // SAFETY: declared as text.
+        state.sample(call.instant(1)?, Status::of(unsafe { bytes(status) })?)?;
     }
     call.hand_on(state)
 });

@@ -1,0 +1,95 @@
+//! `make bench`: how fast the extension is, as ratios to plain PostgreSQL on the same rows, in the same run.
+//!
+//! Each file measures one group. A measure is run in turn with its baseline, in one session, and the ratio of the medians
+//! is what counts. Data are made by SQL from hashes, so that every run sees the same.
+
+mod aggregates;
+mod calculations;
+mod clock;
+mod ingest;
+mod memory;
+mod parallel;
+mod reports;
+mod table;
+
+use anyhow::{Context, Result};
+use postgres::Client;
+
+pub use self::table::{Bound, Measure, Table};
+use crate::postgres::Postgres;
+
+/// The server's settings: everything stays in memory, nothing is compiled at run time, one process unless said.
+const SETTINGS: [&str; 9] = [
+    "shared_buffers=3GB",
+    "work_mem=1GB",
+    "maintenance_work_mem=512MB",
+    "max_wal_size=8GB",
+    "jit=off",
+    "max_parallel_workers_per_gather=0",
+    "synchronize_seqscans=off",
+    "autovacuum=off",
+    "track_io_timing=off",
+];
+
+/// How much there is to do.
+#[derive(Debug, Clone, Copy)]
+pub struct Scale {
+    /// A tenth of the data.
+    pub quick: bool,
+    /// How often each measure and its baseline are run.
+    pub rounds: usize,
+}
+
+impl Scale {
+    /// One of two numbers: for all the data, or for a tenth of them.
+    pub fn of(self, full: i64, quick: i64) -> i64 {
+        if self.quick { quick } else { full }
+    }
+}
+
+/// A group of measures.
+type Group = fn(&Postgres, Scale, &mut Table) -> Result<()>;
+
+const GROUPS: [(&str, Group); 6] = [
+    ("aggregates", aggregates::measure),
+    ("parallel", parallel::measure),
+    ("memory", memory::measure),
+    ("reports", reports::measure),
+    ("calculations", calculations::measure),
+    ("ingest", ingest::measure),
+];
+
+/// The names of the groups.
+pub fn groups() -> Vec<&'static str> {
+    GROUPS.iter().map(|group| group.0).collect()
+}
+
+/// Runs the groups of these names, all where none is named.
+///
+/// # Errors
+/// When something could not be measured.
+pub fn run(scale: Scale, wanted: &[String]) -> Result<Table> {
+    let server = Postgres::temporary(&SETTINGS)?;
+    let mut table = Table::default();
+    for (name, measure) in GROUPS {
+        if wanted.is_empty() || wanted.iter().any(|word| word == name) {
+            measure(&server, scale, &mut table).with_context(|| format!("measure {name}"))?;
+        }
+    }
+    Ok(table)
+}
+
+/// Runs a statement that prepares something.
+fn prepare(client: &mut Client, sql: &str) -> Result<()> {
+    client
+        .batch_execute(sql)
+        .with_context(|| format!("run {}", sql.split_whitespace().collect::<Vec<_>>().join(" ")))
+}
+
+/// A plan, as `EXPLAIN` with these options shows it.
+fn plan(client: &mut Client, options: &str, sql: &str) -> Result<Vec<String>> {
+    let rows = client
+        .query(&format!("EXPLAIN ({options}) {sql}"), &[])
+        .with_context(|| format!("explain {sql}"))?;
+    Ok(rows.iter().map(|row| row.get(0)).collect())
+}

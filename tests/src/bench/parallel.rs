@@ -1,0 +1,37 @@
+//! Two workers beside one process.
+
+use anyhow::{Result, ensure};
+
+use super::aggregates::make_beats;
+use super::clock::medians;
+use super::table::Table;
+use super::{Scale, plan, prepare};
+use crate::postgres::Postgres;
+
+const QUERY: &str = "SELECT device_id, iot_kpi.heartbeat_agg(time, '180 s') FROM beats GROUP BY device_id";
+
+pub(super) fn measure(server: &Postgres, scale: Scale, table: &mut Table) -> Result<()> {
+    let database = server.try_extension("bench_parallel")?;
+    let mut client = database.try_client()?;
+    make_beats(&mut client, scale)?;
+    prepare(
+        &mut client,
+        "ALTER TABLE beats SET (parallel_workers = 2); SET parallel_leader_participation = off; SET parallel_setup_cost = 0;
+         SET parallel_tuple_cost = 0; SET max_parallel_workers_per_gather = 2",
+    )?;
+    let plan = plan(&mut client, "COSTS OFF", QUERY)?;
+    ensure!(
+        plan.iter().any(|line| line.contains("Partial HashAggregate")),
+        "no Partial Aggregate in the plan:\n{}",
+        plan.join("\n")
+    );
+    let [one, two] = medians(scale.rounds, |workers| {
+        client.batch_execute(&format!("SET max_parallel_workers_per_gather = {}", 2 * workers))?;
+        let began = std::time::Instant::now();
+        client.simple_query(QUERY)?;
+        Ok(began.elapsed())
+    })?;
+    table.times("heartbeat_agg, two workers ÷ one process", (two, one), 0.6);
+    table.note(["\nThe plan of two workers:".to_owned()].into_iter().chain(plan));
+    Ok(())
+}

@@ -1,0 +1,39 @@
+//! Measures the extension beside plain PostgreSQL, prints the ratios and writes `target/bench.json`. Fails only where it could
+//! not measure; what is short is said in the table.
+
+use std::process::ExitCode;
+
+use anyhow::{Result, bail};
+use clap::Parser;
+use iot_kpi_tests::bench::{Scale, groups, run};
+use iot_kpi_tests::installation::target;
+
+/// The ratios of "How fast".
+#[derive(Parser)]
+struct Arguments {
+    /// Groups of measures to run: aggregates, parallel, memory, reports, calculations, ingest; all when none is named
+    groups: Vec<String>,
+    /// A tenth of the data, in under a minute
+    #[arg(long)]
+    quick: bool,
+}
+
+fn main() -> ExitCode {
+    iot_kpi_tests::exit(measure(&Arguments::parse()))
+}
+
+fn measure(arguments: &Arguments) -> Result<()> {
+    if let Some(unknown) = arguments.groups.iter().find(|name| !groups().contains(&name.as_str())) {
+        bail!("there is no group {unknown}; there are {}", groups().join(", "));
+    }
+    let scale = Scale {
+        quick: arguments.quick,
+        rounds: 5,
+    };
+    let table = run(scale, &arguments.groups)?;
+    println!("{}", table.ending());
+    let file = target().join("bench.json");
+    table.write(&file)?;
+    println!("written to {}", file.display());
+    Ok(())
+}
