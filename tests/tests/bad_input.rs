@@ -248,6 +248,14 @@ const AGGREGATES: &[Case] = &[
         "malformed heartbeats",
         "another type",
     ),
+    // Tolerances.
+    (
+        "iot_kpi.outages($h, $w, min_outage => '-1 s')",
+        PARAMETER,
+        "min_outage must not be negative, not -1 s",
+        "zero or more",
+    ),
+    ("iot_kpi.ewma(1, NULL)", PARAMETER, "lambda must not be NULL", "lambda"),
 ];
 
 const REPORTS: &[Case] = &[
@@ -379,6 +387,62 @@ const REPORTS: &[Case] = &[
         PARAMETER,
         "not -1",
         "Four points",
+    ),
+    // Devices.
+    (
+        "SELECT FROM iot_kpi.device_kpis($w, '{nobody}')",
+        PARAMETER,
+        "device \"nobody\" is not known",
+        "iot.devices",
+    ),
+    (
+        "SELECT FROM iot_kpi.fleet_kpis($w, device_ids => '{nobody}')",
+        PARAMETER,
+        "device \"nobody\" is not known",
+        "iot.devices",
+    ),
+    (
+        "SELECT FROM iot_kpi.kpi_series('uptime', $w, '1 h', device_ids => '{nobody}')",
+        PARAMETER,
+        "device \"nobody\" is not known",
+        "iot.devices",
+    ),
+    (
+        "SELECT FROM iot_kpi.outages($w, device_ids => '{nobody}')",
+        PARAMETER,
+        "device \"nobody\" is not known",
+        "iot.devices",
+    ),
+    (
+        "SELECT FROM iot_kpi.status_periods($w, '{nobody}')",
+        PARAMETER,
+        "device \"nobody\" is not known",
+        "iot.devices",
+    ),
+    (
+        "SELECT FROM iot_kpi.metric_series('bytes', $w, device_ids => '{nobody}')",
+        PARAMETER,
+        "device \"nobody\" is not known",
+        "iot.devices",
+    ),
+    (
+        "SELECT FROM iot_kpi.anomalies('bytes', $w, device_ids => '{nobody}')",
+        PARAMETER,
+        "device \"nobody\" is not known",
+        "iot.devices",
+    ),
+    (
+        "SELECT FROM iot_kpi.calculate_kpis($w, '{nobody}')",
+        PARAMETER,
+        "device \"nobody\" is not known",
+        "iot.devices",
+    ),
+    // Durations and time zones.
+    (
+        "SELECT FROM iot_kpi.kpi_series('uptime', $w, '1 h', time_zone => NULL)",
+        PARAMETER,
+        "time_zone must not be NULL",
+        "Europe/Berlin",
     ),
 ];
 
