@@ -129,15 +129,22 @@ WITH changed AS (
     SELECT * FROM changed
     UNION ALL
     SELECT o.device_id, c.first, c.last FROM changed c JOIN iot.devices o ON o.collector_id = c.device_id
+), marked AS (
+    -- In key order: an observer's writer and one of a device it observes meet on the same rows.
+    SELECT k.device_id, k.grain, k.period
+    FROM iot.kpi_calculations k JOIN affected a ON k.device_id = a.device_id
+    WHERE NOT k.stale AND k.grain IN ('hour', 'day')
+      -- For the index: no period is longer than 25 hours, and ranges sort by their start.
+      AND k.period > tstzrange(a.first - interval '26 hours', a.first - interval '26 hours', '[]') AND k.period < tstzrange(a.last, NULL)
+      -- What lies exactly at its end bears upon a period too.
+      AND upper(k.period) >= a.first
+      AND lower(k.period) >= (SELECT iot_kpi.kept_from())
+    ORDER BY k.device_id, k.grain, k.period
+    FOR NO KEY UPDATE OF k
 )
 UPDATE iot.kpi_calculations k SET stale = true
-FROM affected a
-WHERE k.device_id = a.device_id AND NOT k.stale AND k.grain IN ('hour', 'day')
-  -- For the index: no period is longer than 25 hours, and ranges sort by their start.
-  AND k.period > tstzrange(a.first - interval '26 hours', a.first - interval '26 hours', '[]') AND k.period < tstzrange(a.last, NULL)
-  -- What lies exactly at its end bears upon a period too.
-  AND upper(k.period) >= a.first
-  AND lower(k.period) >= (SELECT iot_kpi.kept_from())
+FROM marked m
+WHERE k.device_id = m.device_id AND k.grain = m.grain AND k.period = m.period AND NOT k.stale
 $$;
 COMMENT ON FUNCTION iot_kpi.mark_stale(text[], timestamptz[], timestamptz[]) IS
     'Marks the calculations stale that samples of devices between two instants bear upon; -infinity and infinity are allowed. Lock the devices first';

@@ -83,6 +83,7 @@ DECLARE
     effective constant tstzrange := iot_kpi.effective_window(during, as_of);
     day timestamptz;
     day_end timestamptz;
+    locked text[];
     wanted text[];
     within tstzrange;
     written bigint := 0;
@@ -92,22 +93,28 @@ BEGIN
     IF effective IS NULL THEN
         RETURN 0;
     END IF;
+    -- All locks at once, in key order: taken day by day, they could wait for a writer that waits for them.
+    SELECT array_agg(DISTINCT w.device_id) INTO locked
+        FROM unnest(ARRAY['hour', 'day']) AS g (grain),
+             LATERAL iot_kpi.wanted_calculations(effective, g.grain, device_ids, as_of) AS w;
+    IF locked IS NULL THEN
+        RETURN 0;
+    END IF;
+    PERFORM iot_kpi.lock_for_calculation(locked, upper(effective));
     FOR day IN SELECT generate_series(date_trunc('day', lower(effective), 'UTC'), upper(effective), interval '24 hours') LOOP
         day_end := day + interval '24 hours';
         within := tstzrange(day, day_end) * effective;
         -- Hours first: the day is then put together from them.
         SELECT array_agg(DISTINCT w.device_id), tstzrange(min(lower(w.period)), max(upper(w.period)))
             INTO wanted, within
-            FROM iot_kpi.wanted_calculations(within, 'hour', device_ids, as_of) AS w;
+            FROM iot_kpi.wanted_calculations(within, 'hour', locked, as_of) AS w;
         IF wanted IS NOT NULL THEN
-            PERFORM iot_kpi.lock_for_calculation(wanted, day_end);
             written := written + iot_kpi.calculate_period(wanted, 'hour', (
                 SELECT array_agg(e ORDER BY e) FROM generate_series(lower(within), upper(within), interval '1 hour') AS e));
         END IF;
         SELECT array_agg(w.device_id) INTO wanted
-            FROM iot_kpi.wanted_calculations(tstzrange(day, day_end) * effective, 'day', device_ids, as_of) AS w;
+            FROM iot_kpi.wanted_calculations(tstzrange(day, day_end) * effective, 'day', locked, as_of) AS w;
         IF wanted IS NOT NULL THEN
-            PERFORM iot_kpi.lock_for_calculation(wanted, day_end);
             written := written + iot_kpi.calculate_period(wanted, 'day', ARRAY[day, day_end]);
         END IF;
     END LOOP;

@@ -438,3 +438,28 @@ fn a_late_beat_is_noticed_as_far_as_it_reaches() {
         check_calculations(&mut client);
     }
 }
+
+#[test]
+fn a_calculation_takes_its_locks_at_once() {
+    let database = store("concurrency_order");
+    let (mut watcher, mut writer) = (database.client(), database.client());
+    let whole_day = format!("SELECT iot_kpi.calculate_kpis('[2024-03-10, 2024-03-11)', as_of => {LATER})");
+    watcher.execute(&whole_day, &[]).unwrap();
+    // Of the hours only one of d5 is wanted, of the days those of all.
+    watcher
+        .batch_execute("DELETE FROM iot.kpi_calculations WHERE grain = 'day'")
+        .unwrap();
+    watcher
+        .batch_execute("INSERT INTO iot.device_metrics (device_id, metric, time, value) VALUES ('d5', 'error', '2024-03-10 10:30+00', 1)")
+        .unwrap();
+    let mut writing = writer.transaction().unwrap();
+    writing.batch_execute("INSERT INTO iot.device_metrics (device_id, metric, time, value) VALUES ('d10', 'error', '2024-03-10 10:30+00', 1)").unwrap();
+    scope(|threads| {
+        let calculation = threads.spawn(|| database.client().execute(&whole_day, &[]));
+        wait_for_a_waiter(&mut watcher);
+        writing.batch_execute("INSERT INTO iot.device_metrics (device_id, metric, time, value) VALUES ('d5', 'error', '2024-03-10 10:31+00', 1)").unwrap();
+        writing.commit().unwrap();
+        calculation.join().unwrap().unwrap();
+    });
+    check_calculations(&mut watcher);
+}
