@@ -118,6 +118,7 @@ pub struct Writer(Vec<u8>);
 
 impl Writer {
     /// An unsigned integer, seven bits a byte.
+    #[inline]
     pub fn unsigned(&mut self, value: u64) {
         push_varint(&mut self.0, u128::from(value));
     }
@@ -148,6 +149,7 @@ pub struct Reader<'a> {
 
 impl<'a> Reader<'a> {
     /// An unsigned integer.
+    #[inline]
     pub fn unsigned(&mut self) -> Result<u64> {
         let value = take_varint(&mut self.bytes).ok_or_else(|| self.fail("it ends inside a number"))?;
         u64::try_from(value).map_err(|_| self.fail("a number is too large"))

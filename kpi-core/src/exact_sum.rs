@@ -118,6 +118,7 @@ fn round(partials: &[f64]) -> f64 {
 }
 
 /// The rounded sum and what rounding lost (Knuth).
+#[inline]
 fn two_sum(a: f64, b: f64) -> (f64, f64) {
     let sum = a + b;
     let b_part = sum - a;

@@ -126,6 +126,7 @@ pub struct StatusTimeline {
 
 impl StatusTimeline {
     /// Adds a sample. Where two have the same time, the worse status wins, in whatever order they come.
+    #[inline]
     pub fn sample(&mut self, at: Instant, status: Status) -> Result<()> {
         let sample = (check_instant(at)?, status);
         match self.samples.last_mut() {

@@ -15,26 +15,38 @@ pub const EARLIEST: Instant = -211_813_488_000_000_000;
 pub const LATEST: Instant = 9_223_371_331_200_000_000;
 
 /// Accepts a finite instant inside the range of timestamps.
+#[inline]
 pub fn check_instant(t: Instant) -> Result<Instant> {
     if (EARLIEST..LATEST).contains(&t) {
         return Ok(t);
     }
-    Err(KpiError::time(match t {
+    Err(no_instant(t))
+}
+
+#[cold]
+fn no_instant(t: Instant) -> KpiError {
+    KpiError::time(match t {
         i64::MAX => "timestamp is infinity, a finite one is needed".to_owned(),
         i64::MIN => "timestamp is -infinity, a finite one is needed".to_owned(),
         _ => format!("timestamp out of range: {t} microseconds from 2000-01-01"),
-    }))
+    })
 }
 
 /// Accepts a duration of at least one microsecond.
+#[inline]
 pub fn check_duration(name: &str, d: Duration) -> Result<Duration> {
     if d > 0 {
         return Ok(d);
     }
-    Err(KpiError::parameter(
+    Err(no_duration(name, d))
+}
+
+#[cold]
+fn no_duration(name: &str, d: Duration) -> KpiError {
+    KpiError::parameter(
         format!("{name} must be positive, not {}", seconds_text(d)),
         format!("Give {name} as an interval above zero, such as '90 s'."),
-    ))
+    )
 }
 
 /// Accepts a duration of zero or more.

@@ -16,9 +16,19 @@ const MICROSECONDS_A_DAY: i64 = 86_400_000_000;
 ///
 /// # Safety
 /// The datum must be an `interval`.
+#[inline]
 pub(crate) unsafe fn duration(name: &str, datum: Datum) -> Result<Duration> {
     // SAFETY: by contract.
     let interval = unsafe { &*datum.cast_mut_ptr::<pg_sys::Interval>() };
+    // What an interval literal of seconds or minutes is: asked for every row.
+    if interval.month == 0 && interval.day == 0 {
+        return Ok(interval.time);
+    }
+    long_duration(name, interval)
+}
+
+#[cold]
+fn long_duration(name: &str, interval: &pg_sys::Interval) -> Result<Duration> {
     if interval.month != 0 {
         return Err(KpiError::parameter(
             format!("{name} must be an exact duration, but has {} month(s)", interval.month),
@@ -182,6 +192,7 @@ impl Call {
     }
 
     /// An exact duration, of any sign.
+    #[inline(always)]
     pub(crate) fn duration(&self, n: usize, name: &str) -> Result<Duration> {
         // SAFETY: declared as interval.
         unsafe { duration(name, self.required_as(n, name)?) }

@@ -85,7 +85,7 @@ impl Call {
     /// An argument that may not be NULL.
     #[inline(always)]
     pub(crate) fn required(&self, n: usize) -> Result<pg_sys::Datum> {
-        self.datum(n).ok_or_else(|| refuse_null(&format!("argument {}", n + 1)))
+        self.datum(n).ok_or_else(|| refuse_null(&position(n)))
     }
 
     /// An argument that may not be NULL, with its name for the message.
@@ -153,6 +153,11 @@ impl Call {
         let context = unsafe { pg_sys::CurrentMemoryContext };
         pg_sys::Datum::from(std::ptr::from_mut(leak(state, context)))
     }
+}
+
+#[cold]
+fn position(n: usize) -> String {
+    format!("argument {}", n + 1)
 }
 
 #[cold]

@@ -51,7 +51,7 @@ pub(super) fn measure(server: &Postgres, scale: Scale, table: &mut Table) -> Res
 
     let device_kpis = format!("SELECT * FROM iot_kpi.device_kpis({DAY}, NULL, {AS_OF})");
     let fleet_kpis = format!("SELECT * FROM iot_kpi.fleet_kpis({DAY}, NULL, NULL, {AS_OF})");
-    let series = format!("SELECT * FROM iot_kpi.kpi_series('uptime', {DAY}, '1 hour', 'UTC', NULL, NULL, {AS_OF})");
+    let series = format!("SELECT * FROM iot_kpi.kpi_series('uptime', {DAY}, '1 hour', as_of => {AS_OF})");
     let [floor, devices_time, fleet, series] =
         in_turn(&mut client, scale.rounds, [FLOOR, &device_kpis, &fleet_kpis, &series])?;
     let what = format!("{devices} devices, 24 h of rows");
