@@ -62,11 +62,16 @@ extension_sql_file!(
     name = "ingest",
     requires = ["ingest_rules"]
 );
+extension_sql_file!(
+    "../../sql/install/35_device_rules.sql",
+    name = "device_rules",
+    requires = ["ingest"]
+);
 // Layer 3: reports, all of them over the one evidence seam.
 extension_sql_file!(
     "../../sql/install/40_gather.sql",
     name = "gather",
-    requires = ["ingest"]
+    requires = ["device_rules"]
 );
 extension_sql_file!(
     "../../sql/install/41_evidence.sql",
