@@ -101,7 +101,9 @@ impl<'a> WindowBeats<'a> {
         for pair in self.beats.windows(2) {
             let gap = span(pair[0], pair[1]);
             let on_time = !is_late(gap, expected) && !is_extra(gap, expected);
-            rhythm.missed += missed(gap, expected);
+            if !on_time {
+                rhythm.missed += missed(gap, expected);
+            }
             rhythm.extra += u64::from(is_extra(gap, expected));
             if on_time {
                 rhythm.note_on_time(gap, previous_on_time);

@@ -16,13 +16,26 @@ impl ExactSum {
     /// Adds a finite number.
     #[inline]
     pub fn add(&mut self, x: f64) -> Result<()> {
-        if let [only] = self.partials.as_mut_slice() {
-            // One partial and nothing lost by rounding: the usual case of whole numbers.
-            let (sum, rest) = two_sum(*only, x);
-            if rest == 0.0 && sum.is_finite() {
-                *only = sum;
-                return Ok(());
+        // What `add_partials` does, for the two usual cases.
+        match self.partials.as_mut_slice() {
+            // One partial and nothing lost by rounding: whole numbers.
+            [only] => {
+                let (sum, rest) = two_sum(*only, x);
+                if rest == 0.0 && sum.is_finite() {
+                    *only = sum;
+                    return Ok(());
+                }
             }
+            // A sum and its rest, to which the number adds without loss: numbers of about the same size.
+            [low, high] => {
+                let (middle, lost) = two_sum(x, *low);
+                let (sum, rest) = two_sum(middle, *high);
+                if lost == 0.0 && rest != 0.0 && sum.is_finite() {
+                    (*low, *high) = (rest, sum);
+                    return Ok(());
+                }
+            }
+            _ => {}
         }
         self.add_partials(x)
     }

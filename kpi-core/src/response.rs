@@ -203,7 +203,7 @@ fn bin_of(ms: f64) -> Option<i32> {
         // Rounded up by hand: without SSE 4.1, which a package cannot count on, `ceil` is a call.
         let exact = ms.ln() * PER_LN;
         let bin = exact as i32;
-        bin + i32::from(exact > f64::from(bin))
+        bin.saturating_add(i32::from(exact > f64::from(bin)))
     })
 }
 

@@ -39,13 +39,15 @@ impl Times {
         if other.is_empty() {
             return;
         }
-        if other.late.is_empty() && (self.packed.count == 0 || other.packed.first > self.packed.last) {
-            other.packed.iter().for_each(|t| self.packed.append(t));
-            return;
+        if self.is_empty() || other.packed.first > self.packed.last {
+            self.packed.append_all(&other.packed);
+        } else {
+            other.packed.for_each(|t| self.insert(t));
         }
-        self.late.extend(other.packed.iter());
         self.late.extend_from_slice(&other.late);
-        self.settle();
+        if self.late.len() >= SIDE_LIST.max(self.packed.count) {
+            self.settle();
+        }
     }
 
     /// Merges the side list, so that the same set has the same form however it came to be.
@@ -59,7 +61,7 @@ impl Times {
     /// All instants in order.
     pub fn to_vec(&self) -> Vec<Instant> {
         let mut all = Vec::with_capacity(self.packed.count + self.late.len());
-        all.extend(self.packed.iter());
+        self.packed.for_each(|t| all.push(t));
         if !self.late.is_empty() {
             all.extend_from_slice(&self.late);
             // A stable sort sees the runs that are there: one a metric, where an index gave the rows.
@@ -125,7 +127,7 @@ impl Packed {
         let mut packed = Self::default();
         let mut rest = bytes;
         while !rest.is_empty() {
-            let change = unfold(take_varint(&mut rest)?)?;
+            let change = unfold_next(&mut rest)?;
             let step = packed.step.wrapping_add(change);
             let t = packed.last.wrapping_add(step);
             if check_instant(t).is_err() || (packed.count > 0 && t <= packed.last) {
@@ -156,17 +158,41 @@ impl Packed {
         self.count += 1;
     }
 
-    fn iter(&self) -> impl Iterator<Item = Instant> + '_ {
-        let mut rest = self.bytes.as_slice();
-        let (mut last, mut step, mut first) = (0i64, 0i64, true);
-        std::iter::from_fn(move || {
-            let next_step = step.wrapping_add(unfold(take_varint(&mut rest)?)?);
-            last = last.wrapping_add(next_step);
-            step = if first { 0 } else { next_step };
-            first = false;
-            Some(last)
-        })
+    /// Adds all of another that begins after the end of this one. From the third instant on, what is written depends on
+    /// neighbours alone, so it is taken as it is.
+    fn append_all(&mut self, other: &Packed) {
+        let mut rest = other.bytes.as_slice();
+        let mut at: Instant = 0;
+        for _ in 0..other.count.min(2) {
+            at = at.wrapping_add(unfold_next(&mut rest).unwrap_or_default());
+            self.append(at);
+        }
+        if other.count > 2 {
+            self.bytes.extend_from_slice(rest);
+            self.count += other.count - 2;
+            self.last = other.last;
+            self.step = other.step;
+        }
     }
+
+    fn for_each(&self, mut take: impl FnMut(Instant)) {
+        let mut rest = self.bytes.as_slice();
+        let (mut last, mut step) = (0i64, 0i64);
+        let mut first = true;
+        while let Some(change) = unfold_next(&mut rest) {
+            step = step.wrapping_add(change);
+            last = last.wrapping_add(step);
+            if first {
+                (step, first) = (0, false);
+            }
+            take(last);
+        }
+    }
+}
+
+#[inline]
+fn unfold_next(bytes: &mut &[u8]) -> Option<i64> {
+    unfold(take_varint(bytes)?)
 }
 
 #[inline]
@@ -178,6 +204,7 @@ fn fold(change: i64) -> u128 {
     }
 }
 
+#[inline]
 fn unfold(code: u128) -> Option<i64> {
     let value = unzigzag(u64::try_from(code >> 1).ok()?);
     if code & 1 == 0 {

@@ -65,7 +65,8 @@ BEGIN
         "time" timestamptz NOT NULL,
         value float8 NOT NULL CONSTRAINT value_is_a_finite_number CHECK (value > '-infinity' AND value < 'infinity'),
         received_at timestamptz NOT NULL DEFAULT now() CONSTRAINT received_at_finite CHECK (isfinite(received_at)),
-        PRIMARY KEY (device_id, metric, "time")
+        -- The value lies in the key's index too, so that the samples of one device are read from there alone.
+        PRIMARY KEY (device_id, metric, "time") INCLUDE (value)
     ) PARTITION BY RANGE ("time");
 
     CREATE TABLE IF NOT EXISTS iot.device_status_history (

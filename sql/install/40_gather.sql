@@ -129,14 +129,16 @@ BEGIN
     RETURN QUERY EXECUTE format(
         'WITH parts AS (
              SELECT s.device_id, iot_kpi.evidence_send(
-                        iot_kpi.evidence_agg(s.time, s.metric, s.value, d.heartbeat_metric, $2, $3)) AS part
+                        iot_kpi.evidence_agg(s.time, s.metric, s.value, d.heartbeat_metric, $2, $3)) AS part,
+                    NULL::timestamptz AS start
              FROM (%s) AS s JOIN iot.devices d ON d.device_id = s.device_id GROUP BY s.device_id
              UNION ALL
-             SELECT k.device_id, k.parts
+             SELECT k.device_id, k.parts, lower(p.period)
              FROM unnest($5, $6) AS p (grain, period)
              JOIN iot.kpi_calculations k ON k.grain = p.grain AND k.period = p.period
              WHERE ($1 IS NULL OR k.device_id = ANY ($1)) AND ($4 IS NULL OR k.device_id <> ALL ($4)))
-         SELECT p.device_id, iot_kpi.evidence_merge(p.part, $3) FROM parts AS p GROUP BY p.device_id', rows_of)
+         -- In the order of time a part is put behind the others as it is.
+         SELECT p.device_id, iot_kpi.evidence_merge(p.part, $3 ORDER BY p.start) FROM parts AS p GROUP BY p.device_id', rows_of)
         USING device_ids, bytes_is_counter, slot_edges, lacking, grains, periods;
 END $$;
 COMMENT ON FUNCTION iot_kpi.gather(timestamptz[], timestamptz, timestamptz, text[], boolean) IS

@@ -67,28 +67,6 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION iot_kpi.look_back(text[]) IS 'how far before a window a beat may lie and still matter in it';
 
-CREATE FUNCTION iot_kpi.was_live(
-    device_id text, heartbeat_metric text, liveness interval, last_beat timestamptz, as_of timestamptz
-) RETURNS boolean
-    LANGUAGE plpgsql STABLE PARALLEL SAFE
-    SET search_path = pg_catalog, pg_temp
-    SET plan_cache_mode = force_custom_plan AS $$
-#variable_conflict use_variable
-DECLARE
-    alive_from timestamptz := as_of - make_interval(secs => extract(epoch FROM liveness)::float8);
-BEGIN
-    -- The last beat is kept; only a look into the past has to search for the one before as_of.
-    IF last_beat IS NULL OR last_beat <= as_of THEN
-        RETURN coalesce(last_beat > alive_from, false);
-    END IF;
-    RETURN EXISTS (
-        SELECT FROM iot.device_metrics m
-        WHERE m.device_id = was_live.device_id AND m.time > alive_from AND m.time <= as_of
-          AND (heartbeat_metric IS NULL OR m.metric = heartbeat_metric));
-END $$;
-COMMENT ON FUNCTION iot_kpi.was_live(text, text, interval, timestamptz, timestamptz) IS
-    'whether a beat proves a device alive at an instant';
-
 CREATE FUNCTION iot_kpi.beat_before(device_id text, before timestamptz) RETURNS timestamptz
     LANGUAGE plpgsql STABLE PARALLEL SAFE
     SET search_path = pg_catalog, pg_temp
@@ -159,6 +137,28 @@ BEGIN
         FROM iot_kpi.gather(slot_edges, window_start - reach, window_end, sampled, bytes_is_counter) AS g
         WHERE slot_edges IS NOT NULL
     ),
+    -- The last beat is kept; only a look into the past has to search for the one before as_of. A probe of the key each:
+    -- which partitions may hold it is known when this is planned.
+    present AS MATERIALIZED (
+        SELECT d.device_id,
+               CASE
+                   WHEN l.last_beat IS NULL OR l.last_beat <= as_of THEN coalesce(l.last_beat > alive.since, false)
+                   WHEN d.heartbeat_metric IS NULL THEN EXISTS (
+                       SELECT FROM iot.device_metrics m
+                       WHERE m.device_id = d.device_id AND m.time > alive.since
+                         AND m.time > as_of - reach AND m.time <= as_of)
+                   ELSE EXISTS (
+                       SELECT FROM iot.device_metrics m
+                       WHERE m.device_id = d.device_id AND m.metric = d.heartbeat_metric AND m.time > alive.since
+                         AND m.time > as_of - reach AND m.time <= as_of)
+               END AS live
+        FROM iot.devices d
+        LEFT JOIN iot.device_liveness l ON l.device_id = d.device_id
+        CROSS JOIN LATERAL (
+            SELECT as_of - make_interval(secs =>
+                extract(epoch FROM coalesce(d.liveness, d.expected_interval * 3))::float8)) AS alive (since)
+        WHERE sampled IS NULL OR d.device_id = ANY (sampled)
+    ),
     observers AS MATERIALIZED (
         SELECT c.device_id,
                iot_kpi.silent_ranges(ROW (slot_edges, c.expected_interval, c.liveness, NULL, NULL, NULL, g.evidence,
@@ -166,9 +166,7 @@ BEGIN
                present.live
         FROM iot.devices c
         LEFT JOIN gathered g ON g.device_id = c.device_id
-        LEFT JOIN iot.device_liveness l ON l.device_id = c.device_id
-        CROSS JOIN LATERAL iot_kpi.was_live(c.device_id, c.heartbeat_metric, coalesce(c.liveness, c.expected_interval * 3),
-                                            l.last_beat, as_of) AS present (live)
+        LEFT JOIN present ON present.device_id = c.device_id
         WHERE c.device_id IN (SELECT d.collector_id FROM iot.devices d)
     )
     SELECT d.device_id, d.name, d.device_type, d.location, d.metadata, observing.found,
@@ -187,8 +185,7 @@ BEGIN
     LEFT JOIN gathered g ON g.device_id = d.device_id
     LEFT JOIN observers o ON o.device_id = d.collector_id
     LEFT JOIN iot.device_liveness l ON l.device_id = d.device_id
-    CROSS JOIN LATERAL iot_kpi.was_live(d.device_id, d.heartbeat_metric, coalesce(d.liveness, d.expected_interval * 3),
-                                        l.last_beat, as_of) AS present (live)
+    JOIN present ON present.device_id = d.device_id
     CROSS JOIN LATERAL (SELECT EXISTS (SELECT FROM observers c WHERE c.device_id = d.device_id)) AS observing (found)
     LEFT JOIN LATERAL (
         SELECT range_agg(p.period) AS excluded

@@ -13,14 +13,8 @@ use crate::postgres::Postgres;
 pub(super) fn measure(server: &Postgres, scale: Scale, table: &mut Table) -> Result<()> {
     let database = server.try_store("bench_calculations")?;
     let mut client = database.try_client()?;
-    let (days, devices) = (scale.of(30, 6), scale.of(100, 50));
-    fill(
-        &mut client,
-        devices,
-        "2026-01-01 00:00+00",
-        days * 1440,
-        &["heartbeat", "response_time"],
-    )?;
+    let (days, devices) = (scale.of(30, 6), scale.of(50, 25));
+    fill(&mut client, devices, "2026-01-01 00:00+00", days * 1440)?;
     let window =
         format!("tstzrange('2026-01-01 00:00+00', timestamptz '2026-01-01 00:00+00' + {days} * interval '1 day')");
     prepare(&mut client, &format!("SELECT iot_kpi.calculate_kpis({window})"))?;
