@@ -79,6 +79,14 @@ impl Error {
         }
     }
 
+    /// PostgreSQL's code, where it gave one.
+    pub(crate) fn sql_state(&self) -> Option<&SqlState> {
+        match self {
+            Error::Database(error) => error.code(),
+            _ => None,
+        }
+    }
+
     /// Whether a new connection may do better: the old one died, or knows an older extension.
     pub(crate) fn wants_new_connection(&self) -> bool {
         match self {

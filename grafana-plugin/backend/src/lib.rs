@@ -5,6 +5,7 @@
 //! | [`server`] | the process: handshake with Grafana, log, gRPC services, shutdown |
 //! | [`data`] | QueryData: each query of a request answered for itself, in parallel |
 //! | [`diagnostics`] | CheckHealth, with a reason to act on, and CollectMetrics |
+//! | [`resource`] | CallResource: what the editors offer, and the REST API under `v1/` |
 //! | [`settings`] | what a data source's configuration says |
 //! | [`pool`] | connections: one bounded pool a data source, cancelling what nobody waits for |
 //! | [`tls`] | the TLS modes of a connection |
@@ -28,6 +29,7 @@ pub mod error;
 pub mod frame;
 pub mod pool;
 pub mod query;
+pub mod resource;
 pub mod server;
 pub mod settings;
 pub mod statement;

@@ -4,9 +4,11 @@ use crate::data::DataService;
 use crate::diagnostics::{Counters, DiagnosticsService};
 use crate::error::Error;
 use crate::pool::Pools;
+use crate::resource::ResourceService;
 use grafana_plugin_sdk::backend;
 use grafana_plugin_sdk::pluginv2::data_server::DataServer;
 use grafana_plugin_sdk::pluginv2::diagnostics_server::DiagnosticsServer;
+use grafana_plugin_sdk::pluginv2::resource_server::ResourceServer;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
@@ -65,6 +67,7 @@ async fn serve(listener: TcpListener) -> Result<(), Error> {
         pools: pools.clone(),
         counters,
     });
+    let resource = ResourceServer::new(ResourceService { pools: pools.clone() });
     let tidy = tokio::spawn({
         let pools = pools.clone();
         async move {
@@ -78,6 +81,11 @@ async fn serve(listener: TcpListener) -> Result<(), Error> {
         .add_service(health_service)
         .add_service(
             data.max_decoding_message_size(INBOUND_LIMIT)
+                .max_encoding_message_size(OUTBOUND_LIMIT),
+        )
+        .add_service(
+            resource
+                .max_decoding_message_size(INBOUND_LIMIT)
                 .max_encoding_message_size(OUTBOUND_LIMIT),
         )
         .add_service(diagnostics.max_decoding_message_size(INBOUND_LIMIT))

@@ -17,6 +17,10 @@ pub enum Param {
     Float(f64),
     /// A whole number.
     Int(i32),
+    /// Instants.
+    Times(Vec<DateTime<Utc>>),
+    /// Numbers.
+    Floats(Vec<f64>),
 }
 
 impl ToSql for Param {
@@ -27,6 +31,8 @@ impl ToSql for Param {
             Param::Time(value) => value.to_sql(ty, out),
             Param::Float(value) => value.to_sql(ty, out),
             Param::Int(value) => value.to_sql(ty, out),
+            Param::Times(value) => value.to_sql(ty, out),
+            Param::Floats(value) => value.to_sql(ty, out),
         }
     }
 
@@ -47,6 +53,8 @@ impl Param {
             Param::Time(_) => Type::TIMESTAMPTZ,
             Param::Float(_) => Type::FLOAT8,
             Param::Int(_) => Type::INT4,
+            Param::Times(_) => Type::TIMESTAMPTZ_ARRAY,
+            Param::Floats(_) => Type::FLOAT8_ARRAY,
         }
     }
 
@@ -62,6 +70,8 @@ impl Param {
             Param::Time(time) => format!("timestamptz '{}'", time.to_rfc3339_opts(SecondsFormat::Millis, true)),
             Param::Float(number) => number.to_string(),
             Param::Int(number) => number.to_string(),
+            // Only what is written, and nobody shows that.
+            Param::Times(_) | Param::Floats(_) => "$".to_owned(),
         }
     }
 }

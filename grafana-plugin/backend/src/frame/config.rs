@@ -325,6 +325,11 @@ pub fn title(kpi: &str) -> &str {
     KNOWN.iter().find(|known| known.0 == kpi).map_or(kpi, |known| known.1)
 }
 
+/// What a KPI means; empty for an unknown one.
+pub fn description(kpi: &str) -> &'static str {
+    KNOWN.iter().find(|known| known.0 == kpi).map_or("", |known| known.3)
+}
+
 /// Grafana's id for a unit of `iot.metric_types`, which are written as UCUM or as people write them.
 pub fn metric_unit(unit: &str) -> Option<String> {
     let id = match unit {

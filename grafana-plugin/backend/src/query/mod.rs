@@ -29,7 +29,7 @@ use std::time::{Duration, Instant};
 pub const SCHEMA_VERSION: u32 = 1;
 
 /// A query as the front end writes it.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Query {
     /// Version of this JSON; queries without one were written by hand.
@@ -109,7 +109,7 @@ impl Query {
     /// # Errors
     /// When it is malformed, of an unknown type, or written by a newer version.
     pub fn parse(json: &[u8]) -> Result<Self, Error> {
-        let query: Query =
+        let mut query: Query =
             serde_json::from_slice(json).map_err(|error| Error::Query(format!("the query cannot be read: {error}")))?;
         if query.schema_version > SCHEMA_VERSION {
             return Err(Error::Query(format!(
@@ -117,6 +117,8 @@ impl Query {
                 query.schema_version
             )));
         }
+        // Queries without a version were written by hand; what they leave out has the same defaults.
+        query.schema_version = SCHEMA_VERSION;
         Ok(query)
     }
 

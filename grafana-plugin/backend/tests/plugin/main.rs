@@ -8,4 +8,5 @@ mod host;
 mod load;
 mod process;
 mod queries;
+mod rest;
 mod store;
