@@ -84,6 +84,10 @@ impl Host {
         }
     }
 
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     pub(crate) fn channel(&self) -> Channel {
         self.channel.clone()
     }

@@ -3,10 +3,12 @@
 // A test's panic is its verdict, and an error is what gRPC makes it.
 #![allow(clippy::unwrap_used, clippy::result_large_err)]
 
+mod dashboards;
 mod health;
 mod host;
 mod load;
 mod process;
 mod queries;
 mod rest;
+mod speed;
 mod store;
