@@ -2,7 +2,7 @@ import reactHooks from 'eslint-plugin-react-hooks';
 import typescript from 'typescript-eslint';
 
 export default typescript.config(
-  { ignores: ['dist/', 'node_modules/', '*.js', '*.mjs', '*.cjs'] },
+  { ignores: ['dist/', 'node_modules/', '**/*.js', '**/*.mjs'] },
   ...typescript.configs.strict,
   reactHooks.configs.flat.recommended,
   {

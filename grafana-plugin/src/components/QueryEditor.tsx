@@ -55,7 +55,7 @@ export function QueryEditor({ query: saved, datasource, onChange, onRunQuery }: 
           <Field noMargin label="Legend" htmlFor={ids.legend}>
             <Input
               id={ids.legend}
-              width={30}
+              width={40}
               key={query.queryType}
               defaultValue={query.legend}
               placeholder="automatic, or {{device}} {{kpi}}"
