@@ -8,6 +8,7 @@ use serde_json::json;
 
 /// A device's KPIs.
 pub(crate) async fn of_device(mut call: Call) -> Result<Reply, Problem> {
+    devices::require(&mut call).await?;
     let (from, to) = call.params.range()?;
     let params = vec![
         Param::Time(from),
