@@ -1,0 +1,1 @@
+SELECT * FROM iot_kpi.device_kpis(tstzrange($1, $2), $3)

@@ -1,0 +1,1 @@
+SELECT unit FROM iot.metric_types WHERE metric = $1

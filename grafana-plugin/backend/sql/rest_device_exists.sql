@@ -1,0 +1,1 @@
+SELECT FROM iot.devices WHERE device_id = $1

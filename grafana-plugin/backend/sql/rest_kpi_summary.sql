@@ -1,0 +1,1 @@
+SELECT * FROM iot_kpi.fleet_kpis(tstzrange($1, $2), $3)

@@ -1,0 +1,1 @@
+SELECT * FROM iot_kpi.slo_report(tstzrange($1, $2), $3)

@@ -1,0 +1,36 @@
+//! The backend of the Grafana data source "IoT KPI": asks pg_iot_kpi's reports and writes Arrow frames.
+//!
+//! | module | what |
+//! |---|---|
+//! | [`server`] | the process: handshake with Grafana, log, gRPC services, shutdown |
+//! | [`data`] | QueryData: each query of a request answered for itself, in parallel |
+//! | [`diagnostics`] | CheckHealth, with a reason to act on, and CollectMetrics |
+//! | [`resource`] | CallResource: what the editors offer, and the REST API under `v1/` |
+//! | [`settings`] | what a data source's configuration says |
+//! | [`pool`] | connections: one bounded pool a data source, cancelling what nobody waits for |
+//! | [`tls`] | the TLS modes of a connection |
+//! | [`statement`] | SQL with its parameters, and as people paste it |
+//! | [`query`] | the query types, one file each |
+//! | [`frame`] | PostgreSQL's binary values into Arrow columns into Grafana's frames |
+//! | [`error`] | what can go wrong, and what a person can do about it |
+//!
+//! ```
+//! let query: iot_kpi_grafana::query::Query = serde_json::from_str(
+//!     r#"{"queryType": "kpi_series", "kpi": "uptime", "devices": ["TEMP_001"], "bucket": "1h"}"#,
+//! )?;
+//! assert_eq!(query.kind.name(), "kpi_series");
+//! # Ok::<(), serde_json::Error>(())
+//! ```
+
+mod cancel;
+pub mod data;
+pub mod diagnostics;
+pub mod error;
+pub mod frame;
+pub mod pool;
+pub mod query;
+pub mod resource;
+pub mod server;
+pub mod settings;
+pub mod statement;
+pub mod tls;

@@ -1,0 +1,48 @@
+//! Anomalies: values far from their device's usual ones.
+
+use super::{Ask, table_fields};
+use crate::error::Error;
+use crate::frame::Frame;
+use crate::statement::{Param, Statement};
+use serde::{Deserialize, Serialize};
+
+/// The query.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Anomalies {
+    /// One of `iot.metric_types`.
+    pub metric: String,
+    /// From how many robust standard deviations on a value is unusual.
+    pub cut_off: f64,
+    /// Whether a value is compared with those of the same hour of the week.
+    pub seasonal: bool,
+}
+
+impl Default for Anomalies {
+    fn default() -> Self {
+        Anomalies {
+            metric: "response_time".to_owned(),
+            cut_off: 3.5,
+            seasonal: false,
+        }
+    }
+}
+
+impl Anomalies {
+    pub(crate) async fn frames(&self, ask: &mut Ask<'_>) -> Result<Vec<Frame>, Error> {
+        let [from, to] = ask.window();
+        let params = vec![
+            Param::Text(Some(self.metric.clone())),
+            from,
+            to,
+            Param::Float(self.cut_off),
+            Param::Int(self.seasonal.into()),
+            ask.time_zone(),
+            ask.devices(),
+        ];
+        let table = ask
+            .table(Statement::new(include_str!("../../sql/anomalies.sql"), params))
+            .await?;
+        Ok(vec![Frame::table(table_fields(table))])
+    }
+}

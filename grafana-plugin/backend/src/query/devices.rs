@@ -1,0 +1,86 @@
+//! Which devices a query is about: by choice, by type or location, by ad-hoc filter; nothing chosen means all.
+
+use crate::error::Error;
+use crate::pool::Session;
+use crate::statement::{Param, Statement};
+use serde::{Deserialize, Serialize};
+
+/// A choice of devices.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Devices {
+    /// Their ids.
+    pub devices: Vec<String>,
+    /// Their types.
+    pub device_types: Vec<String>,
+    /// Their locations.
+    pub locations: Vec<String>,
+    /// Filters of the dashboard.
+    pub adhoc_filters: Vec<AdhocFilter>,
+}
+
+/// A filter of the dashboard.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+pub struct AdhocFilter {
+    /// `device_id`, `name`, `device_type`, `location` or a key of the metadata.
+    pub key: String,
+    /// `=`, `!=`, `=~`, `!~`, `=|` or `!=|`.
+    pub operator: String,
+    /// What to compare with.
+    #[serde(default)]
+    pub value: String,
+    /// The same for the operators of many values.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub values: Vec<String>,
+}
+
+impl Devices {
+    /// Their ids; none for all.
+    pub(crate) async fn resolve(&self, session: &mut Session) -> Result<Option<Vec<String>>, Error> {
+        let ids = chosen(&self.devices);
+        let (types, locations) = (chosen(&self.device_types), chosen(&self.locations));
+        if types.is_none() && locations.is_none() && self.adhoc_filters.is_empty() {
+            return Ok(ids);
+        }
+        let filters: Result<Vec<_>, _> = self.adhoc_filters.iter().map(AdhocFilter::for_sql).collect();
+        let filters = serde_json::Value::Array(filters?).to_string();
+        let params = vec![
+            Param::Texts(ids),
+            Param::Texts(types),
+            Param::Texts(locations),
+            Param::Text(Some(filters)),
+        ];
+        let statement = Statement::new(include_str!("../../sql/device_ids.sql"), params);
+        let rows = session.rows(&statement).await?;
+        Ok(rows.first().map(|row| row.try_get(0)).transpose()?)
+    }
+}
+
+impl AdhocFilter {
+    fn for_sql(&self) -> Result<serde_json::Value, Error> {
+        let operator = match self.operator.as_str() {
+            "=" | "=|" => "=",
+            "!=" | "!=|" => "!=",
+            same @ ("=~" | "!~") => same,
+            other => {
+                return Err(Error::Query(format!(
+                    "filter on \"{}\": operator \"{other}\" is not known; use =, !=, =~ or !~",
+                    self.key
+                )));
+            }
+        };
+        let values = if self.values.is_empty() {
+            std::slice::from_ref(&self.value)
+        } else {
+            &self.values
+        };
+        Ok(serde_json::json!({"key": self.key, "operator": operator, "values": values}))
+    }
+}
+
+/// What was chosen; none where nothing or everything was.
+fn chosen(values: &[String]) -> Option<Vec<String>> {
+    let everything = values.iter().any(|value| value == "$__all");
+    let named: Vec<String> = values.iter().filter(|value| !value.is_empty()).cloned().collect();
+    (!everything && !named.is_empty()).then_some(named)
+}

@@ -1,0 +1,125 @@
+//! Fleet KPIs: numbers of the fleet as a whole, or of each group of it, for stat and gauge panels and for alerts.
+
+use super::{Ask, table_fields};
+use crate::error::Error;
+use crate::frame::columns::Table;
+use crate::frame::{Field, Frame, Labels, Shape, config};
+use crate::statement::{Param, Statement};
+use arrow_array::cast::AsArray;
+use arrow_array::types::{Float64Type, Int64Type};
+use arrow_array::{Array, ArrayRef, Float64Array, StringArray};
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+
+/// The query.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct FleetKpis {
+    /// Columns of `fleet_kpis`.
+    pub kpis: Vec<String>,
+    /// `device_type`, `location` or a key of the metadata; empty: the fleet as a whole.
+    pub group_by: String,
+    /// As numbers, or as a table with a row for each group.
+    pub format: Format,
+}
+
+impl Default for FleetKpis {
+    fn default() -> Self {
+        FleetKpis {
+            kpis: vec!["device_availability".to_owned()],
+            group_by: String::new(),
+            format: Format::Numbers,
+        }
+    }
+}
+
+/// The shape of the answer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Format {
+    /// One row, a labelled number for each KPI and group.
+    #[default]
+    Numbers,
+    /// A row for each group.
+    Table,
+}
+
+impl FleetKpis {
+    pub(crate) async fn frames(&self, ask: &mut Ask<'_>) -> Result<Vec<Frame>, Error> {
+        let [from, to] = ask.window();
+        let group_by = (!self.group_by.is_empty()).then(|| self.group_by.clone());
+        let params = vec![from, to, Param::Text(group_by), ask.devices()];
+        let table = ask
+            .table(Statement::new(include_str!("../../sql/fleet_kpis.sql"), params))
+            .await?;
+        let preset = Self::default().kpis;
+        let kpis = if self.kpis.is_empty() { &preset } else { &self.kpis };
+        for kpi in kpis {
+            if !table.columns.iter().any(|column| column.name == *kpi) {
+                return Err(Error::Query(format!("fleet KPIs have no column \"{kpi}\"")));
+            }
+        }
+        match self.format {
+            Format::Numbers => Ok(vec![Frame::shaped(Shape::NumericWide, self.numbers(ask, kpis, &table))]),
+            Format::Table => {
+                let group = (!self.group_by.is_empty()).then_some("group_value");
+                let wanted: Vec<&str> = group.into_iter().chain(kpis.iter().map(String::as_str)).collect();
+                let mut fields = table_fields(table);
+                fields.retain(|field| wanted.contains(&field.name.as_str()));
+                fields.sort_by_key(|field| wanted.iter().position(|name| *name == field.name));
+                Ok(vec![Frame::table(fields)])
+            }
+        }
+    }
+
+    fn numbers(&self, ask: &Ask<'_>, kpis: &[String], table: &Table) -> Vec<Field> {
+        let column = |name: &str| table.columns.iter().find(|column| column.name == name);
+        let groups = column("group_value").and_then(|column| column.array.as_string_opt::<i32>());
+        let mut fields = Vec::new();
+        for row in 0..table.rows {
+            let group = group_name(groups, row);
+            for column in kpis.iter().filter_map(|kpi| column(kpi)) {
+                let mut labels = Labels::new();
+                let title = config::title(&column.name);
+                let preset = if self.group_by.is_empty() {
+                    title.to_owned()
+                } else {
+                    labels.insert(self.group_by.clone(), group.to_owned());
+                    if kpis.len() == 1 {
+                        group.to_owned()
+                    } else {
+                        format!("{group} {}", title.to_lowercase())
+                    }
+                };
+                let config = config::of_column(&column.name, column.kind);
+                fields.push(Field {
+                    name: column.name.clone(),
+                    config: config.named(ask.legend(&preset, group, title, &labels)),
+                    labels,
+                    array: Arc::new(Float64Array::from(vec![number(&column.array, row)])),
+                });
+            }
+        }
+        fields
+    }
+}
+
+fn group_name(groups: Option<&StringArray>, row: usize) -> &str {
+    match groups {
+        Some(groups) if groups.is_valid(row) => groups.value(row),
+        _ => "none",
+    }
+}
+
+/// A count or a ratio as a float.
+fn number(array: &ArrayRef, row: usize) -> Option<f64> {
+    if array.is_null(row) {
+        return None;
+    }
+    let float = array.as_primitive_opt::<Float64Type>().map(|values| values.value(row));
+    float.or_else(|| {
+        array
+            .as_primitive_opt::<Int64Type>()
+            .map(|values| values.value(row) as f64)
+    })
+}

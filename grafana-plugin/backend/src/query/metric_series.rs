@@ -1,0 +1,71 @@
+//! Metric: measured values, thinned out to what a panel can show without losing a spike.
+
+use super::Ask;
+use crate::error::Error;
+use crate::frame::config::{FieldConfig, metric_unit};
+use crate::frame::series::Rows;
+use crate::frame::{Frame, Labels};
+use crate::statement::{Param, Statement};
+use serde::{Deserialize, Serialize};
+
+/// How far before the window the last value is looked for, in seconds: as long as the window, within these bounds.
+const LOOK_BACK: (f64, f64) = (3_600.0, 21_600.0);
+
+/// The query.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct MetricSeries {
+    /// One of `iot.metric_types`.
+    pub metric: String,
+    /// Whether the last value before the window is there too, so that a line begins at the panel's edge.
+    pub value_before: bool,
+}
+
+impl Default for MetricSeries {
+    fn default() -> Self {
+        MetricSeries {
+            metric: "response_time".to_owned(),
+            value_before: true,
+        }
+    }
+}
+
+impl MetricSeries {
+    pub(crate) async fn frames(&self, ask: &mut Ask<'_>) -> Result<Vec<Frame>, Error> {
+        let [from, to] = ask.window();
+        let metric = Param::Text(Some(self.metric.clone()));
+        let window = (ask.call.to - ask.call.from).num_milliseconds() as f64 / 1e3;
+        let look_back = if self.value_before {
+            window.clamp(LOOK_BACK.0, LOOK_BACK.1)
+        } else {
+            1e-6
+        };
+        let points = Param::Int(ask.call.max_points.max(4));
+        let params = vec![metric.clone(), from, to, points, ask.devices(), Param::Float(look_back)];
+        let table = ask
+            .table(Statement::new(include_str!("../../sql/metric_series.sql"), params))
+            .await?;
+        if table.rows == 0 {
+            return Ok(Vec::new());
+        }
+        let unit = self.unit(ask, metric).await?;
+        let rows = Rows::of(&table, "time", "device_id", "value")?;
+        let present = |device: &str| {
+            let labels = Labels::from([("device_id".to_owned(), device.to_owned())]);
+            let name = ask.legend(device, device, &self.metric, &labels);
+            let config = FieldConfig {
+                unit: unit.clone(),
+                ..FieldConfig::default().named(name)
+            };
+            (labels, config)
+        };
+        Ok(rows.multi(&self.metric, &present))
+    }
+
+    async fn unit(&self, ask: &mut Ask<'_>, metric: Param) -> Result<Option<String>, Error> {
+        let statement = Statement::new(include_str!("../../sql/metric_unit.sql"), vec![metric]);
+        let rows = ask.session.rows(&statement).await?;
+        let unit: Option<String> = rows.first().map(|row| row.try_get(0)).transpose()?.flatten();
+        Ok(unit.and_then(|unit| metric_unit(&unit)))
+    }
+}

@@ -1,0 +1,29 @@
+//! Objectives: what was promised, and what is left of the error budget.
+
+use super::{Ask, table_fields};
+use crate::error::Error;
+use crate::frame::Frame;
+use crate::statement::Statement;
+use serde::{Deserialize, Serialize};
+
+/// The query.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
+#[serde(default)]
+pub struct SloReport {}
+
+impl SloReport {
+    pub(crate) async fn frames(&self, ask: &mut Ask<'_>) -> Result<Vec<Frame>, Error> {
+        let [from, to] = ask.window();
+        let params = vec![from, to, ask.devices()];
+        let table = ask
+            .table(Statement::new(include_str!("../../sql/slo_report.sql"), params))
+            .await?;
+        let mut fields = table_fields(table);
+        for field in fields.iter_mut().filter(|field| field.name == "value") {
+            field.config.display_name = Some("Value".to_owned());
+            field.config.unit = Some("percentunit".to_owned());
+            field.config.decimals = Some(3);
+        }
+        Ok(vec![Frame::table(fields)])
+    }
+}

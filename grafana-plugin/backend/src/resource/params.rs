@@ -1,0 +1,98 @@
+//! Parameters of a request: paging, a time range in RFC 3339, and words.
+
+use super::reply::Problem;
+use chrono::{DateTime, TimeDelta, Utc};
+
+/// A page, unless asked otherwise, and the longest.
+const PAGE: (i32, i32) = (100, 10_000);
+
+/// What stands behind the question mark.
+pub(crate) struct Params(Vec<(String, String)>);
+
+impl Params {
+    pub(crate) fn of(url: &str) -> Result<Self, Problem> {
+        let query = url.split_once('?').map_or("", |(_, query)| query);
+        let query = query.split('#').next().unwrap_or_default();
+        let pairs = query.split('&').filter(|pair| !pair.is_empty());
+        let decoded = pairs.map(|pair| {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            (decode(name), decode(&value.replace('+', " ")))
+        });
+        Ok(Params(decoded.collect()))
+    }
+
+    pub(crate) fn text(&self, name: &str) -> Option<String> {
+        let found = self.0.iter().find(|(key, value)| key == name && !value.is_empty());
+        found.map(|(_, value)| value.clone())
+    }
+
+    /// Every value of a parameter that may be there several times.
+    pub(crate) fn texts(&self, name: &str) -> Option<Vec<String>> {
+        let found: Vec<String> = self
+            .0
+            .iter()
+            .filter(|(key, value)| key == name && !value.is_empty())
+            .map(|(_, value)| value.clone())
+            .collect();
+        (!found.is_empty()).then_some(found)
+    }
+
+    fn number(&self, name: &str, preset: i32, least: i32, most: i32) -> Result<i32, Problem> {
+        let Some(text) = self.text(name) else { return Ok(preset) };
+        let number = text.parse().ok().filter(|number| (least..=most).contains(number));
+        number.ok_or_else(|| Problem::field(name, format!("{text} is no whole number from {least} to {most}")))
+    }
+
+    /// `limit` and `offset`.
+    pub(crate) fn page(&self) -> Result<(i32, i32), Problem> {
+        Ok((
+            self.number("limit", PAGE.0, 1, PAGE.1)?,
+            self.number("offset", 0, 0, i32::MAX)?,
+        ))
+    }
+
+    /// `from` and `to`; the last 24 hours unless given.
+    pub(crate) fn range(&self) -> Result<(DateTime<Utc>, DateTime<Utc>), Problem> {
+        let to = self
+            .text("to")
+            .map(|text| time("to", &text))
+            .transpose()?
+            .unwrap_or_else(Utc::now);
+        let from = self.text("from").map(|text| time("from", &text)).transpose()?;
+        let from = from.unwrap_or(to - TimeDelta::hours(24));
+        if from >= to {
+            return Err(Problem::field("from", format!("{from} is not before {to}")));
+        }
+        Ok((from, to))
+    }
+}
+
+/// An instant in RFC 3339.
+pub(crate) fn time(field: &str, text: &str) -> Result<DateTime<Utc>, Problem> {
+    // An unescaped + of a time zone arrives as a space.
+    let parsed = DateTime::parse_from_rfc3339(&text.replace(' ', "+"));
+    let parsed =
+        parsed.map_err(|_| Problem::field(field, format!("{text} is no time such as 2024-01-01T12:00:00Z")))?;
+    Ok(parsed.to_utc())
+}
+
+/// Percent-encoding undone; what is no UTF-8 then is shown as such.
+pub(crate) fn decode(text: &str) -> String {
+    let bytes = text.as_bytes();
+    let mut out = Vec::with_capacity(bytes.len());
+    let mut at = 0;
+    while at < bytes.len() {
+        let hex = (bytes[at] == b'%').then(|| text.get(at + 1..at + 3)).flatten();
+        match hex.and_then(|hex| u8::from_str_radix(hex, 16).ok()) {
+            Some(byte) => {
+                out.push(byte);
+                at += 3;
+            }
+            None => {
+                out.push(bytes[at]);
+                at += 1;
+            }
+        }
+    }
+    String::from_utf8_lossy(&out).into_owned()
+}

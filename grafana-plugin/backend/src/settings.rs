@@ -1,0 +1,226 @@
+//! What a data source's configuration says. Nothing here is ever logged: it holds the password.
+
+use crate::error::Error;
+use grafana_plugin_sdk::pluginv2::{DataSourceInstanceSettings, PluginContext};
+use serde::{Deserialize, Deserializer};
+use sha2::{Digest, Sha256};
+use std::fmt;
+use std::time::Duration;
+
+/// How a connection is protected, as libpq names it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum TlsMode {
+    /// No TLS.
+    Disable,
+    /// TLS; the server's certificate is not looked at, unless a CA is given.
+    Require,
+    /// TLS; the certificate must be signed by the CA.
+    VerifyCa,
+    /// TLS; the certificate must be signed by the CA and name the host.
+    #[default]
+    VerifyFull,
+}
+
+/// The part that Grafana keeps in the open, `jsonData`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Open {
+    host: String,
+    #[serde(deserialize_with = "lenient_number")]
+    port: Option<u64>,
+    database: String,
+    user: String,
+    tls_mode: TlsMode,
+    #[serde(deserialize_with = "lenient_number")]
+    pool_size: Option<u64>,
+    #[serde(deserialize_with = "lenient_number")]
+    connect_timeout: Option<u64>,
+    #[serde(deserialize_with = "lenient_number")]
+    statement_timeout: Option<u64>,
+    #[serde(deserialize_with = "lenient_number")]
+    row_limit: Option<u64>,
+    allow_sql: bool,
+    allow_writes: bool,
+}
+
+impl Default for Open {
+    fn default() -> Self {
+        Open {
+            host: String::new(),
+            port: None,
+            database: String::new(),
+            user: String::new(),
+            tls_mode: TlsMode::VerifyFull,
+            pool_size: None,
+            connect_timeout: None,
+            statement_timeout: None,
+            row_limit: None,
+            allow_sql: false,
+            allow_writes: false,
+        }
+    }
+}
+
+/// A data source's configuration, checked.
+#[derive(Clone)]
+pub struct Settings {
+    /// Grafana's id of the data source.
+    pub uid: String,
+    /// When it was last changed, in ms.
+    pub updated: i64,
+    /// A hash of everything in it.
+    pub fingerprint: [u8; 32],
+    /// Host name, address or socket folder.
+    pub host: String,
+    /// Port.
+    pub port: u16,
+    /// Database.
+    pub database: String,
+    /// Role.
+    pub user: String,
+    /// Its password.
+    pub(crate) password: String,
+    /// Protection of the connection.
+    pub tls_mode: TlsMode,
+    /// CA certificates, PEM.
+    pub(crate) tls_ca: String,
+    /// Client certificate, PEM.
+    pub(crate) tls_certificate: String,
+    /// Client key, PEM.
+    pub(crate) tls_key: String,
+    /// Most connections at once.
+    pub pool_size: usize,
+    /// Longest wait for a connection, new or from the pool.
+    pub connect_timeout: Duration,
+    /// Longest run of a statement.
+    pub statement_timeout: Duration,
+    /// Most rows of an answer.
+    pub row_limit: usize,
+    /// Whether people may write SQL.
+    pub allow_sql: bool,
+    /// Whether the REST routes may write.
+    pub allow_writes: bool,
+}
+
+impl fmt::Debug for Settings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "Settings({}@{}:{}/{})",
+            self.user, self.host, self.port, self.database
+        )
+    }
+}
+
+impl Settings {
+    /// Of a call's context.
+    ///
+    /// # Errors
+    /// When the data source is missing or a setting is missing or malformed; the message names it.
+    pub fn from_context(context: Option<&PluginContext>) -> Result<Self, Error> {
+        let instance = context
+            .and_then(|context| context.data_source_instance_settings.as_ref())
+            .ok_or_else(|| Error::Query("the call names no data source".to_owned()))?;
+        Self::from_instance(instance)
+    }
+
+    fn from_instance(instance: &DataSourceInstanceSettings) -> Result<Self, Error> {
+        let open = parse_open(&instance.json_data)?;
+        let secret = |name: &str| {
+            let value = instance.decrypted_secure_json_data.get(name);
+            value.cloned().unwrap_or_default()
+        };
+        let settings = Settings {
+            uid: instance.uid.clone(),
+            updated: instance.last_updated_ms,
+            fingerprint: fingerprint(instance),
+            host: required("host", open.host, "give the name or address of the PostgreSQL server")?,
+            port: bounded("port", open.port, 5432, 1, 65_535)? as u16,
+            database: required(
+                "database",
+                open.database,
+                "give the database that has pg_iot_kpi's store",
+            )?,
+            user: required("user", open.user, "give a role that may read the store")?,
+            password: secret("password"),
+            tls_mode: open.tls_mode,
+            tls_ca: secret("tlsCa"),
+            tls_certificate: secret("tlsCertificate"),
+            tls_key: secret("tlsKey"),
+            pool_size: bounded("poolSize", open.pool_size, 10, 1, 200)? as usize,
+            connect_timeout: Duration::from_secs(bounded("connectTimeout", open.connect_timeout, 10, 1, 300)?),
+            statement_timeout: Duration::from_secs(bounded("statementTimeout", open.statement_timeout, 60, 1, 3_600)?),
+            row_limit: bounded("rowLimit", open.row_limit, 1_000_000, 1, 10_000_000)? as usize,
+            allow_sql: open.allow_sql,
+            allow_writes: open.allow_writes,
+        };
+        Ok(settings)
+    }
+}
+
+fn parse_open(json: &[u8]) -> Result<Open, Error> {
+    if json.is_empty() {
+        return Ok(Open::default());
+    }
+    serde_json::from_slice(json).map_err(|error| Error::Setting {
+        setting: "jsonData",
+        problem: format!("cannot be read ({error})"),
+        remedy: "open the data source's settings and save them again",
+    })
+}
+
+fn required(setting: &'static str, value: String, remedy: &'static str) -> Result<String, Error> {
+    let value = value.trim().to_owned();
+    if value.is_empty() {
+        return Err(Error::Setting {
+            setting,
+            problem: "is empty".to_owned(),
+            remedy,
+        });
+    }
+    Ok(value)
+}
+
+fn bounded(setting: &'static str, value: Option<u64>, preset: u64, least: u64, most: u64) -> Result<u64, Error> {
+    let value = value.unwrap_or(preset);
+    if (least..=most).contains(&value) {
+        return Ok(value);
+    }
+    Err(Error::Setting {
+        setting,
+        problem: format!("is {value}, but must be from {least} to {most}"),
+        remedy: "correct it, or clear the field for the default",
+    })
+}
+
+/// A number, also one that came as text from a provisioning file's variable; empty is none.
+fn lenient_number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Either {
+        Number(u64),
+        Text(String),
+        Nothing(()),
+    }
+    match Either::deserialize(deserializer)? {
+        Either::Number(number) => Ok(Some(number)),
+        Either::Text(text) if text.trim().is_empty() => Ok(None),
+        Either::Text(text) => text.trim().parse().map(Some).map_err(serde::de::Error::custom),
+        Either::Nothing(()) => Ok(None),
+    }
+}
+
+fn fingerprint(instance: &DataSourceInstanceSettings) -> [u8; 32] {
+    let mut hash = Sha256::new();
+    hash.update(&instance.json_data);
+    let mut secrets: Vec<_> = instance.decrypted_secure_json_data.iter().collect();
+    secrets.sort();
+    for (name, value) in secrets {
+        for part in [name, value] {
+            hash.update((part.len() as u64).to_le_bytes());
+            hash.update(part);
+        }
+    }
+    hash.finalize().into()
+}

@@ -1,0 +1,364 @@
+//! A host that starts the plugin as Grafana does: cookie, handshake line, gRPC; and reads its frames.
+
+use std::collections::HashMap;
+use std::io::{BufRead, BufReader, Read};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use arrow_array::ArrayRef;
+use arrow_array::cast::AsArray;
+use arrow_array::types::{Float64Type, Int64Type, TimestampNanosecondType};
+use arrow_ipc::reader::FileReader;
+use grafana_plugin_sdk::pluginv2::data_client::DataClient;
+use grafana_plugin_sdk::pluginv2::diagnostics_client::DiagnosticsClient;
+use grafana_plugin_sdk::pluginv2::{
+    CheckHealthRequest, CheckHealthResponse, CollectMetricsRequest, DataQuery, DataResponse,
+    DataSourceInstanceSettings, PluginContext, QueryDataRequest, QueryDataResponse, TimeRange, User,
+};
+use iot_kpi_tests::postgres::{Database, Postgres};
+use serde_json::{Value, json};
+use tokio::runtime::Runtime;
+use tonic::Status;
+use tonic::transport::{Channel, Endpoint};
+
+pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_gpx_iot_kpi");
+/// As much as Grafana allows itself to receive.
+const LARGEST_ANSWER: usize = 1 << 30;
+
+/// A running plugin.
+pub(crate) struct Host {
+    child: Child,
+    pub(crate) runtime: Runtime,
+    channel: Channel,
+    log: Arc<Mutex<String>>,
+    reader: Option<JoinHandle<()>>,
+}
+
+impl Host {
+    pub(crate) fn start() -> Self {
+        Self::start_with("RUST_LOG", "info")
+    }
+
+    pub(crate) fn start_with(variable: &str, value: &str) -> Self {
+        let mut child = Command::new(BINARY)
+            .env("grafana_plugin_type", "datasource")
+            .env(variable, value)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("start the plugin");
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap())
+            .read_line(&mut line)
+            .expect("read the handshake");
+        let parts: Vec<&str> = line.trim().split('|').collect();
+        assert_eq!(
+            (parts[0], parts[1], parts[2], parts[4]),
+            ("1", "2", "tcp", "grpc"),
+            "{line}"
+        );
+        let (log, mut stderr) = (Arc::new(Mutex::new(String::new())), child.stderr.take().unwrap());
+        let reader = std::thread::spawn({
+            let log = Arc::clone(&log);
+            move || {
+                let mut buffer = [0_u8; 8_192];
+                while let Ok(length @ 1..) = stderr.read(&mut buffer) {
+                    log.lock()
+                        .unwrap()
+                        .push_str(&String::from_utf8_lossy(&buffer[..length]));
+                }
+            }
+        });
+        let runtime = Runtime::new().unwrap();
+        let endpoint = Endpoint::from_shared(format!("http://{}", parts[3])).unwrap();
+        let channel = runtime.block_on(endpoint.connect()).expect("connect to the plugin");
+        Host {
+            child,
+            runtime,
+            channel,
+            log,
+            reader: Some(reader),
+        }
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    pub(crate) fn channel(&self) -> Channel {
+        self.channel.clone()
+    }
+
+    pub(crate) fn data(&self) -> DataClient<Channel> {
+        DataClient::new(self.channel()).max_decoding_message_size(LARGEST_ANSWER)
+    }
+
+    pub(crate) fn query_data(&self, source: &Source, queries: Vec<DataQuery>) -> Result<QueryDataResponse, Status> {
+        let request = source.request(queries);
+        let mut client = self.data();
+        self.runtime
+            .block_on(async { client.query_data(request).await })
+            .map(tonic::Response::into_inner)
+    }
+
+    /// The answer to one query.
+    pub(crate) fn ask(&self, source: &Source, query: &Value) -> Answer {
+        let response = self
+            .query_data(source, vec![panel("A", query)])
+            .expect("a whole answer");
+        Answer::of(response.responses["A"].clone())
+    }
+
+    pub(crate) fn health(&self, source: &Source) -> CheckHealthResponse {
+        let request = CheckHealthRequest {
+            plugin_context: Some(source.context("Admin")),
+            headers: HashMap::new(),
+        };
+        let mut client = DiagnosticsClient::new(self.channel());
+        self.runtime
+            .block_on(async { client.check_health(request).await })
+            .expect("an answer")
+            .into_inner()
+    }
+
+    pub(crate) fn metrics(&self) -> String {
+        let mut client = DiagnosticsClient::new(self.channel());
+        let request = CollectMetricsRequest { plugin_context: None };
+        let response = self
+            .runtime
+            .block_on(async { client.collect_metrics(request).await })
+            .expect("an answer");
+        String::from_utf8(response.into_inner().metrics.unwrap().prometheus).unwrap()
+    }
+
+    /// Asks it to end, as Grafana does; how it ended, how long that took, and its whole log.
+    pub(crate) fn end(mut self) -> (ExitStatus, Duration, String) {
+        let started = Instant::now();
+        let path = tonic::codegen::http::uri::PathAndQuery::from_static("/plugin.GRPCController/Shutdown");
+        let mut grpc = tonic::client::Grpc::new(self.channel());
+        self.runtime.block_on(async {
+            grpc.ready().await.unwrap();
+            let codec = tonic::codec::ProstCodec::<(), ()>::default();
+            grpc.unary(tonic::Request::new(()), path, codec)
+                .await
+                .expect("shutdown");
+        });
+        let status = self.child.wait().unwrap();
+        let took = started.elapsed();
+        self.reader.take().unwrap().join().unwrap();
+        let log = self.log.lock().unwrap().clone();
+        (status, took, log)
+    }
+}
+
+impl Drop for Host {
+    fn drop(&mut self) {
+        // Already ended, or no longer needed.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A data source's configuration.
+#[derive(Clone)]
+pub(crate) struct Source {
+    pub(crate) uid: String,
+    pub(crate) updated: i64,
+    pub(crate) json: Value,
+    pub(crate) secrets: HashMap<String, String>,
+}
+
+impl Source {
+    pub(crate) fn of(server: &Postgres, database: &str) -> Self {
+        Source {
+            uid: database.to_owned(),
+            updated: 1,
+            json: json!({
+                "host": "127.0.0.1", "port": server.port(), "database": database, "user": "postgres", "tlsMode": "disable",
+                "poolSize": 5, "allowSql": true, "allowWrites": true,
+            }),
+            secrets: HashMap::from([("password".to_owned(), server.password().to_owned())]),
+        }
+    }
+
+    /// With another setting, under another id.
+    pub(crate) fn with(mut self, setting: &str, value: Value) -> Self {
+        self.uid = format!("{}-{setting}", self.uid);
+        self.json[setting] = value;
+        self
+    }
+
+    pub(crate) fn context(&self, role: &str) -> PluginContext {
+        PluginContext {
+            org_id: 1,
+            plugin_id: "iotkpi-postgres-datasource".to_owned(),
+            user: Some(User {
+                login: "someone".to_owned(),
+                name: "Someone".to_owned(),
+                email: String::new(),
+                role: role.to_owned(),
+            }),
+            app_instance_settings: None,
+            data_source_instance_settings: Some(DataSourceInstanceSettings {
+                uid: self.uid.clone(),
+                name: "IoT KPI".to_owned(),
+                json_data: self.json.to_string().into_bytes(),
+                decrypted_secure_json_data: self.secrets.clone(),
+                last_updated_ms: self.updated,
+                ..DataSourceInstanceSettings::default()
+            }),
+        }
+    }
+
+    pub(crate) fn request(&self, queries: Vec<DataQuery>) -> QueryDataRequest {
+        QueryDataRequest {
+            plugin_context: Some(self.context("Viewer")),
+            headers: HashMap::new(),
+            queries,
+        }
+    }
+}
+
+/// A panel's query over the test store's six hours.
+pub(crate) fn panel(ref_id: &str, query: &Value) -> DataQuery {
+    DataQuery {
+        ref_id: ref_id.to_owned(),
+        max_data_points: 1_000,
+        interval_ms: 60_000,
+        time_range: Some(TimeRange {
+            from_epoch_ms: super::store::FROM,
+            to_epoch_ms: super::store::TO,
+        }),
+        json: query.to_string().into_bytes(),
+        query_type: String::new(),
+    }
+}
+
+/// A response, its frames decoded.
+pub(crate) struct Answer {
+    pub(crate) frames: Vec<Decoded>,
+    pub(crate) error: String,
+    pub(crate) status: i32,
+}
+
+/// A frame as Grafana sees it.
+pub(crate) struct Decoded {
+    pub(crate) meta: Value,
+    pub(crate) fields: Vec<DecodedField>,
+    pub(crate) rows: usize,
+}
+
+/// One of its columns.
+pub(crate) struct DecodedField {
+    pub(crate) name: String,
+    pub(crate) labels: Value,
+    pub(crate) config: Value,
+    pub(crate) array: ArrayRef,
+}
+
+impl Answer {
+    pub(crate) fn of(response: DataResponse) -> Self {
+        Answer {
+            frames: response.frames.into_iter().map(decode).collect(),
+            error: response.error,
+            status: response.status,
+        }
+    }
+
+    /// The frames of an answer that must be well.
+    pub(crate) fn well(self) -> Vec<Decoded> {
+        assert_eq!(self.error, "", "status {}", self.status);
+        self.frames
+    }
+
+    /// Its only frame.
+    pub(crate) fn frame(self) -> Decoded {
+        let mut frames = self.well();
+        assert_eq!(frames.len(), 1, "frames");
+        frames.remove(0)
+    }
+}
+
+impl Decoded {
+    pub(crate) fn field(&self, name: &str) -> &DecodedField {
+        let found = self.fields.iter().find(|field| field.name == name);
+        found.unwrap_or_else(|| panic!("no {name} in {:?}", self.names()))
+    }
+
+    pub(crate) fn names(&self) -> Vec<&str> {
+        self.fields.iter().map(|field| field.name.as_str()).collect()
+    }
+}
+
+impl DecodedField {
+    pub(crate) fn title(&self) -> &str {
+        self.config["displayNameFromDS"].as_str().unwrap_or(&self.name)
+    }
+
+    pub(crate) fn floats(&self) -> Vec<Option<f64>> {
+        if let Some(values) = self.array.as_primitive_opt::<Int64Type>() {
+            return values.iter().map(|value| value.map(|value| value as f64)).collect();
+        }
+        self.array.as_primitive::<Float64Type>().iter().collect()
+    }
+
+    pub(crate) fn texts(&self) -> Vec<Option<String>> {
+        self.array
+            .as_string::<i32>()
+            .iter()
+            .map(|text| text.map(str::to_owned))
+            .collect()
+    }
+
+    /// Milliseconds since 1970.
+    pub(crate) fn times(&self) -> Vec<i64> {
+        self.array
+            .as_primitive::<TimestampNanosecondType>()
+            .iter()
+            .map(|time| time.unwrap_or(0) / 1_000_000)
+            .collect()
+    }
+}
+
+fn decode(bytes: Vec<u8>) -> Decoded {
+    let reader = FileReader::try_new(std::io::Cursor::new(bytes), None).expect("an Arrow file");
+    let schema = reader.schema();
+    let parse = |metadata: &HashMap<String, String>, key: &str| {
+        metadata
+            .get(key)
+            .map_or(Value::Null, |json| serde_json::from_str(json).expect("JSON"))
+    };
+    let batches: Vec<_> = reader.map(|batch| batch.expect("a batch")).collect();
+    assert_eq!(batches.len(), 1);
+    let field = |(index, field): (usize, &Arc<arrow_schema::Field>)| DecodedField {
+        name: field.name().clone(),
+        labels: parse(field.metadata(), "labels"),
+        config: parse(field.metadata(), "config"),
+        array: Arc::clone(batches[0].column(index)),
+    };
+    Decoded {
+        meta: parse(schema.metadata(), "meta"),
+        fields: schema.fields().iter().enumerate().map(field).collect(),
+        rows: batches[0].num_rows(),
+    }
+}
+
+/// Waits for something to become true.
+pub(crate) fn eventually(what: &str, mut is_true: impl FnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while !is_true() {
+        assert!(Instant::now() < deadline, "never: {what}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// Whether some session of the database runs a statement with this text in it.
+pub(crate) fn runs(database: &Database<'_>, text: &str) -> bool {
+    let sql = "SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND query LIKE '%' || $1 || '%' \
+               AND pid <> pg_backend_pid() AND backend_type = 'client backend'";
+    let running: i64 = database.client().query_one(sql, &[&text]).unwrap().get(0);
+    running > 0
+}

@@ -1,0 +1,14 @@
+//! The plugin as Grafana meets it: a process, spoken to by gRPC, over a real PostgreSQL with the extension.
+
+// A test's panic is its verdict, and an error is what gRPC makes it.
+#![allow(clippy::unwrap_used, clippy::result_large_err)]
+
+mod dashboards;
+mod health;
+mod host;
+mod load;
+mod process;
+mod queries;
+mod rest;
+mod speed;
+mod store;

@@ -1,0 +1,97 @@
+//! How fast, measured; `make bench` runs it from a release build:
+//! `cargo test --release --package iot-kpi-grafana --test plugin -- --ignored --nocapture speed`.
+//! Each line that begins with `bench ` is JSON: a measure, its number, its limit.
+
+use super::host::{Host, Source};
+use super::store;
+use futures_util::TryStreamExt;
+use serde_json::json;
+use std::time::Instant;
+use tokio_postgres::NoTls;
+
+const POINTS: f64 = 1e6;
+const ROUNDS: usize = 5;
+
+/// The best of some rounds, in seconds: what disturbs a measure only ever makes it longer.
+fn best(mut run: impl FnMut()) -> f64 {
+    let time = |_| {
+        let started = Instant::now();
+        run();
+        started.elapsed().as_secs_f64()
+    };
+    (0..ROUNDS).map(time).fold(f64::INFINITY, f64::min)
+}
+
+fn report(measure: &str, ratio: f64, limit: f64) {
+    println!(
+        "bench {}",
+        json!({"measure": measure, "ratio": ratio, "limit": limit, "ok": ratio <= limit})
+    );
+}
+
+/// The most memory that the plugin ever used, in bytes.
+fn peak_memory(host: &Host) -> f64 {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", host.pid())).unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<f64>().ok())
+        .unwrap_or(0.0)
+        * 1024.0
+}
+
+#[test]
+#[ignore = "a measurement, run by make bench"]
+fn speed() {
+    let database = store::make("plugin_speed");
+    let mut client = database.client();
+    client
+        .batch_execute(
+            "CREATE TABLE points AS SELECT timestamptz '2026-01-01Z' + n * interval '1 ms' AS time, n * 0.5::float8 AS value \
+             FROM generate_series(1, 1000000) AS n",
+        )
+        .unwrap();
+    client.batch_execute("VACUUM ANALYZE points").unwrap();
+    let host = Host::start();
+    let source = Source::of(store::server(), "plugin_speed");
+    let query = json!({"queryType": "sql", "rawSql": "SELECT time, value FROM points", "format": "time_series"});
+    let small = json!({"queryType": "sql", "rawSql": "SELECT 1 AS one"});
+    host.ask(&source, &small).frame();
+
+    let before = peak_memory(&host);
+    assert_eq!(host.ask(&source, &query).frame().rows, 1_000_000);
+    let frame = POINTS * 16.0;
+    report(
+        "plugin: memory of 1M points / frame",
+        (peak_memory(&host) - before) / frame,
+        3.0,
+    );
+
+    let (direct, connection) = host
+        .runtime
+        .block_on(async { tokio_postgres::connect(&database.uri(), NoTls).await })
+        .unwrap();
+    host.runtime.spawn(connection);
+    let copy = best(|| {
+        let sql = "COPY (SELECT time, value FROM points) TO STDOUT (FORMAT binary)";
+        let bytes = host.runtime.block_on(async {
+            let stream = direct.copy_out(sql).await?;
+            stream.try_fold(0, async |sum, bytes| Ok(sum + bytes.len())).await
+        });
+        assert!(bytes.unwrap() > 16_000_000);
+    });
+    let mut grpc = host.data();
+    let mut ask = |query: &serde_json::Value| {
+        let request = source.request(vec![super::host::panel("A", query)]);
+        let response = host.runtime.block_on(async { grpc.query_data(request).await }).unwrap();
+        assert_eq!(response.into_inner().responses["A"].error, "");
+    };
+    report("plugin: 1M points / COPY binary", best(|| ask(&query)) / copy, 1.3);
+    let alone = best(|| {
+        drop(
+            host.runtime
+                .block_on(async { direct.simple_query("SELECT 1 AS one").await })
+                .unwrap(),
+        )
+    });
+    let extra = best(|| ask(&small)) - alone;
+    report("plugin: extra latency of a small query, ms", extra * 1e3, 5.0);
+}

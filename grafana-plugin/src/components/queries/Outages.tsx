@@ -1,0 +1,28 @@
+import { Field, Input, RadioButtonGroup } from '@grafana/ui';
+import React, { useId } from 'react';
+import { KindProps } from './props';
+
+const FORMATS = [
+  { value: 'table' as const, label: 'Table' },
+  { value: 'annotations' as const, label: 'Annotations' },
+];
+
+export function Outages({ query, change }: KindProps<'outages'>) {
+  const id = useId();
+  return (
+    <>
+      <Field noMargin label="At least" htmlFor={id} description="Shorter ones count as up">
+        <Input
+          id={id}
+          width={20}
+          defaultValue={query.minOutage}
+          placeholder="every outage, or 5m"
+          onBlur={(event) => change({ minOutage: event.currentTarget.value })}
+        />
+      </Field>
+      <Field noMargin label="Show as">
+        <RadioButtonGroup options={FORMATS} value={query.format} onChange={(format) => change({ format })} />
+      </Field>
+    </>
+  );
+}

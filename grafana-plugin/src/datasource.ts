@@ -1,0 +1,134 @@
+import {
+  AdHocVariableFilter,
+  CoreApp,
+  DataQueryRequest,
+  DataQueryResponse,
+  DataSourceInstanceSettings,
+  MetricFindValue,
+  ScopedVars,
+} from '@grafana/data';
+import { DataSourceWithBackend, getTemplateSrv } from '@grafana/runtime';
+import { Observable } from 'rxjs';
+import { QueryEditor } from './components/QueryEditor';
+import { isComplete, migrate } from './query';
+import { IotKpiQuery, Options, SchemaTable, Settings } from './types';
+import { VariableSupport } from './variables';
+
+const BUILT_IN_KEYS = ['device_id', 'name', 'device_type', 'location'];
+
+export class DataSource extends DataSourceWithBackend<IotKpiQuery, Settings> {
+  readonly allowSql: boolean;
+  private offered?: Promise<Options>;
+
+  constructor(settings: DataSourceInstanceSettings<Settings>) {
+    super(settings);
+    this.allowSql = settings.jsonData.allowSql ?? false;
+    this.variables = new VariableSupport(this);
+    this.annotations = {
+      QueryEditor,
+      prepareAnnotation: (annotation) => ({ ...annotation, target: migrate(annotation.target ?? OUTAGES) }),
+      getDefaultQuery: () => OUTAGES,
+    };
+  }
+
+  getDefaultQuery(app: CoreApp): Partial<IotKpiQuery> {
+    const { refId, ...query } = migrate({ queryType: app === CoreApp.Explore ? 'device_kpis' : 'kpi_series' });
+    return query;
+  }
+
+  filterQuery(query: IotKpiQuery): boolean {
+    return !query.hide && isComplete(migrate(query));
+  }
+
+  query(request: DataQueryRequest<IotKpiQuery>): Observable<DataQueryResponse> {
+    // The browser's zone is only known here.
+    const zone = request.timezone === 'browser' ? Intl.DateTimeFormat().resolvedOptions().timeZone : request.timezone;
+    const targets = request.targets.map((target) => ({ ...migrate(target), timeZone: target.timeZone || zone || '' }));
+    return super.query({ ...request, targets });
+  }
+
+  applyTemplateVariables(query: IotKpiQuery, scopedVars: ScopedVars, filters?: AdHocVariableFilter[]): IotKpiQuery {
+    const templates = getTemplateSrv();
+    const text = (value: string) => templates.replace(value, scopedVars);
+    const many = (values: string[]) => values.flatMap((value) => expand(value, scopedVars));
+    const whole = migrate(query);
+    const adhocFilters = (filters ?? []).map(({ key, operator, value, values }) =>
+      values?.length ? { key, operator, value, values } : { key, operator, value }
+    );
+    const common = {
+      ...whole,
+      legend: text(whole.legend),
+      devices: many(whole.devices),
+      deviceTypes: many(whole.deviceTypes),
+      locations: many(whole.locations),
+      adhocFilters: [...whole.adhocFilters, ...adhocFilters],
+    };
+    switch (common.queryType) {
+      case 'kpi_series':
+        return { ...common, kpi: text(common.kpi), groupBy: text(common.groupBy), bucket: text(common.bucket) };
+      case 'fleet_kpis':
+        return { ...common, kpis: many(common.kpis), groupBy: text(common.groupBy) };
+      case 'device_kpis':
+        return { ...common, columns: many(common.columns) };
+      case 'outages':
+        return { ...common, minOutage: text(common.minOutage) };
+      case 'metric_series':
+      case 'anomalies':
+        return { ...common, metric: text(common.metric) };
+      case 'sql':
+        return { ...common, rawSql: templates.replace(common.rawSql, scopedVars, quoted) };
+      default:
+        return common;
+    }
+  }
+
+  /** What the editors offer; asked once, and again after a failure. */
+  options(): Promise<Options> {
+    this.offered ??= this.getResource<Options>('options').catch((error) => {
+      this.offered = undefined;
+      throw error;
+    });
+    return this.offered;
+  }
+
+  /** The devices of given types and locations. */
+  chosenOptions(deviceTypes: string[], locations: string[]): Promise<Options> {
+    const params = new URLSearchParams();
+    deviceTypes.forEach((type) => params.append('type', type));
+    locations.forEach((location) => params.append('location', location));
+    return this.getResource<Options>(`options?${params.toString()}`);
+  }
+
+  schema(): Promise<SchemaTable[]> {
+    return this.allowSql ? this.getResource<SchemaTable[]>('options/schema') : Promise.resolve([]);
+  }
+
+  async getTagKeys(): Promise<MetricFindValue[]> {
+    const { metadata_keys } = await this.options();
+    return [...new Set([...BUILT_IN_KEYS, ...metadata_keys])].map((text) => ({ text }));
+  }
+
+  async getTagValues({ key }: { key: string }): Promise<MetricFindValue[]> {
+    const values = await this.getResource<string[]>('options/values', { key });
+    return values.map((text) => ({ text }));
+  }
+}
+
+const { refId: _refId, ...outages } = migrate({ queryType: 'outages', format: 'annotations' });
+const OUTAGES = { ...outages, refId: 'Anno' } as IotKpiQuery;
+
+/** The values of a variable that may have several. */
+function expand(value: string, scopedVars: ScopedVars): string[] {
+  let several: string[] | undefined;
+  const one = getTemplateSrv().replace(value, scopedVars, (values: string | string[]) => {
+    several = Array.isArray(values) ? values : [values];
+    return several.join(',');
+  });
+  return several && /^(\$\w+|\$\{[^}]*\}|\[\[[^\]]*\]\])$/.test(value.trim()) ? several : [one];
+}
+
+/** A variable in SQL: text in quotes, several values parted by commas. */
+function quoted(value: unknown): string {
+  const quote = (one: unknown) => `'${String(one).replace(/'/g, "''")}'`;
+  return Array.isArray(value) ? value.map(quote).join(', ') : quote(value);
+}

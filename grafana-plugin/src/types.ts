@@ -1,0 +1,89 @@
+import { DataSourceJsonData } from '@grafana/data';
+import { DataQuery } from '@grafana/schema';
+
+/** The version of the queries that this plugin writes. */
+export const SCHEMA_VERSION = 1;
+
+export interface AdhocFilter {
+  key: string;
+  operator: string;
+  value: string;
+  values?: string[];
+}
+
+/** What every query has beside its kind. */
+export interface CommonQuery extends DataQuery {
+  schemaVersion: number;
+  legend: string;
+  timeZone: string;
+  devices: string[];
+  deviceTypes: string[];
+  locations: string[];
+  adhocFilters: AdhocFilter[];
+}
+
+/** The fields of each kind, by `queryType`. */
+export interface Kinds {
+  device_kpis: { columns: string[] };
+  fleet_kpis: { kpis: string[]; groupBy: string; format: 'numbers' | 'table' };
+  kpi_series: { kpi: string; groupBy: string; bucket: string };
+  status_timeline: object;
+  outages: { minOutage: string; format: 'table' | 'annotations' };
+  metric_series: { metric: string; valueBefore: boolean };
+  slo_report: object;
+  anomalies: { metric: string; cutOff: number; seasonal: boolean };
+  sql: { rawSql: string; format: 'table' | 'time_series' };
+}
+
+export type KindName = keyof Kinds;
+export type QueryOf<K extends KindName> = CommonQuery & { queryType: K } & Kinds[K];
+export type IotKpiQuery = { [K in KindName]: QueryOf<K> }[KindName];
+
+export type TlsMode = 'disable' | 'require' | 'verify-ca' | 'verify-full';
+
+/** The data source's settings that Grafana keeps in the open. */
+export interface Settings extends DataSourceJsonData {
+  host?: string;
+  port?: number;
+  database?: string;
+  user?: string;
+  tlsMode?: TlsMode;
+  poolSize?: number;
+  connectTimeout?: number;
+  statementTimeout?: number;
+  rowLimit?: number;
+  allowSql?: boolean;
+  allowWrites?: boolean;
+}
+
+/** Those that only the backend sees. */
+export interface Secrets {
+  password?: string;
+  tlsCa?: string;
+  tlsCertificate?: string;
+  tlsKey?: string;
+}
+
+/** Something to choose. */
+export interface Choice {
+  value: string;
+  label?: string | null;
+  description?: string | null;
+}
+
+/** What the backend offers the editors. */
+export interface Options {
+  devices: Array<Choice & { type?: string | null; location?: string | null }>;
+  device_types: string[];
+  locations: string[];
+  metadata_keys: string[];
+  metrics: Array<Choice & { unit?: string | null }>;
+  kpis: Choice[];
+  device_columns: Choice[];
+  fleet_columns: Choice[];
+}
+
+export interface SchemaTable {
+  name: string;
+  columns: string[];
+}

@@ -1,0 +1,48 @@
+// The AMD module that Grafana loads. What Grafana provides stays outside; see `externals`.
+const CopyPlugin = require('copy-webpack-plugin');
+const path = require('path');
+const { version, name } = require('./package.json');
+
+const today = new Date().toISOString().slice(0, 10);
+const fill = (content) => content.toString().replace('%VERSION%', version).replace('%TODAY%', today);
+const PROVIDED = [
+  'react', 'react-dom', 'react/jsx-runtime', 'react/jsx-dev-runtime', 'rxjs', 'rxjs/operators', 'lodash', '@emotion/css', 'i18next',
+  '@grafana/data', '@grafana/ui', '@grafana/runtime',
+];
+
+module.exports = {
+  context: path.join(__dirname, 'src'),
+  entry: { module: './module.ts' },
+  devtool: 'source-map',
+  externals: PROVIDED,
+  resolve: { extensions: ['.ts', '.tsx', '.js'] },
+  module: {
+    rules: [
+      {
+        test: /\.tsx?$/,
+        exclude: /node_modules/,
+        use: { loader: 'swc-loader', options: { jsc: { target: 'es2022', parser: { syntax: 'typescript', tsx: true } } } },
+      },
+    ],
+  },
+  output: {
+    path: path.join(__dirname, 'dist'),
+    clean: { keep: /gpx_/ },
+    filename: '[name].js',
+    library: { type: 'amd' },
+    publicPath: `public/plugins/${name}/`,
+    uniqueName: name,
+  },
+  performance: { hints: 'error', maxAssetSize: 300_000, assetFilter: (file) => file.endsWith('.js') },
+  plugins: [
+    new CopyPlugin({
+      patterns: [
+        { from: 'plugin.json', transform: fill },
+        { from: 'README.md' },
+        { from: 'img', to: 'img' },
+        { from: '../dashboards', to: 'dashboards', noErrorOnMissing: true },
+        { from: '../../LICENSE', to: 'LICENSE', toType: 'file' },
+      ],
+    }),
+  ],
+};
