@@ -17,7 +17,7 @@ case $(uname -s)-$(uname -m) in
     *) printf 'error: no plugin for %s\nremedy: build on Linux or macOS\n' "$(uname -sm)" >&2; exit 1 ;;
 esac
 
-[ -d node_modules ] && [ node_modules/.package-lock.json -nt package-lock.json ] || npm ci --no-audit --no-fund --loglevel=error
+[ -d node_modules ] && [ node_modules/.package-lock.json -nt package-lock.json ] || npm install --no-save --no-audit --no-fund --loglevel=error
 npm run --silent build
 cargo build --package iot-kpi-grafana --bin gpx_iot_kpi ${FLAGS[@]+"${FLAGS[@]}"}
 TARGET=${CARGO_TARGET_DIR:-../target}

@@ -34,13 +34,20 @@ has_libclang() {
         compgen -G '/usr/lib*/llvm-*/lib/libclang*.so*' > /dev/null || compgen -G '/usr/lib*/libclang.so*' > /dev/null
 }
 
+has_browser() {
+    [ -n "${CHROMIUM:-}" ] || command -v chromium > /dev/null || command -v chromium-browser > /dev/null || command -v google-chrome > /dev/null
+}
+
 system_packages() {
     local missing=()
     command -v cc > /dev/null || missing+=(gcc libc6-dev)
     command -v git > /dev/null || missing+=(git)
     has_libclang || missing+=(libclang-dev)
+    # Only the tests open a browser; building and the demo need none.
+    [ -z "${WITH_BROWSER:-}" ] || has_browser || missing+=(chromium)
     python3 -m pip --version > /dev/null 2>&1 || missing+=(python3-pip)
     [ ${#missing[@]} = 0 ] || apt "${missing[@]}"
+    [ -z "${WITH_BROWSER:-}" ] || command -v npm > /dev/null || die "npm is not in PATH" "install Node 20 with npm"
     command -v cargo > /dev/null || die "cargo is not in PATH" "install Rust 1.95 (rustup toolchain install 1.95)"
 }
 

@@ -11,9 +11,10 @@ FAILED=0
 mkdir -p "$LOGS"
 cd "$ROOT"
 
-# count LOG: passed and failed tests, from the result lines of Rust's test runner and from TAP.
+# count LOG: passed and failed tests, from the result lines of Rust's test runner, of Jest and from TAP.
 count() {
-    awk '/^test result: / { passed += $4; failed += $6 } /^ok( |$)/ { passed++ } /^not ok( |$)/ { failed++ } END { print passed + 0, failed + 0 }' "$1"
+    awk '/^test result: / { passed += $4; failed += $6 } /^ok( |$)/ { passed++ } /^not ok( |$)/ { failed++ }
+        /^Tests: / { for (i = 2; i < NF; i++) if ($(i + 1) ~ /^passed/) passed += $i; else if ($(i + 1) ~ /^failed/) failed += $i } END { print passed + 0, failed + 0 }' "$1"
 }
 
 # stage NAME COMMAND...
@@ -41,9 +42,10 @@ on_this_postgres() {
     stage "crates, PostgreSQL $PG_MAJOR" cargo test --no-fail-fast "$@"
 }
 
-stage "set-up" "$HERE/setup.sh" || { say "0 passed, 1 failed"; exit 1; }
+stage "set-up" env WITH_BROWSER=1 "$HERE/setup.sh" || { say "0 passed, 1 failed"; exit 1; }
 use_postgres
 stage "lint" "$HERE/lint.sh"
+stage "the plugin's front end" "$HERE/plugin.sh"
 on_this_postgres
 
 if [ "$PG_CONFIG" = "$PRIVATE_PG_CONFIG" ]; then
