@@ -3,6 +3,8 @@
 //! The bins have no upper limit and are never collapsed, so that a merge in any order gives the same sketch; the range
 //! of floats bounds them (36,000 bins at the very most, a few hundred for real devices).
 
+use std::borrow::Cow;
+
 use crate::codec::{Codec, Reader, Writer};
 use crate::error::{KpiError, Result};
 use crate::exact_sum::ExactSum;
@@ -18,6 +20,9 @@ const SMALLEST: f64 = 1e-9;
 /// The bins that a float can fall into.
 const BINS: std::ops::RangeInclusive<i64> = -1036..=35_489;
 
+/// How many bins may wait to be counted.
+const WAITING: usize = 16;
+
 /// A sketch of response times in milliseconds.
 #[derive(Debug, Clone, Default)]
 pub struct ResponseSketch {
@@ -28,6 +33,10 @@ pub struct ResponseSketch {
     count: u64,
     sum: ExactSum,
     range: Option<(f64, f64)>,
+    /// Bins still to be counted, and how many of them. Where thousands of sketches are filled in turn, a bin is far away in
+    /// memory: the processor fetches several at once.
+    waiting: [i32; WAITING],
+    waiting_count: usize,
 }
 
 impl ResponseSketch {
@@ -42,13 +51,39 @@ impl ResponseSketch {
         }
         self.sum.add(ms)?;
         match bin_of(ms) {
-            Some(bin) => *self.bin_mut(bin) += 1,
+            Some(bin) => self.note(bin),
             None => self.zeros += 1,
         }
         self.count += 1;
         let ms = ms + 0.0; // minus zero is zero
         self.range = Some(self.range.map_or((ms, ms), |(lo, hi)| (lo.min(ms), hi.max(ms))));
         Ok(())
+    }
+
+    #[inline]
+    fn note(&mut self, bin: i32) {
+        self.waiting[self.waiting_count] = bin;
+        self.waiting_count += 1;
+        if self.waiting_count == WAITING {
+            self.settle();
+        }
+    }
+
+    /// Counts the bins that wait.
+    fn settle(&mut self) {
+        for i in 0..std::mem::take(&mut self.waiting_count) {
+            *self.bin_mut(self.waiting[i]) += 1;
+        }
+    }
+
+    /// A settled copy where one is needed: reading never changes a state.
+    fn settled(&self) -> Cow<'_, Self> {
+        if self.waiting_count == 0 {
+            return Cow::Borrowed(self);
+        }
+        let mut copy = self.clone();
+        copy.settle();
+        Cow::Owned(copy)
     }
 
     #[inline]
@@ -78,6 +113,7 @@ impl ResponseSketch {
 
     /// Adds all of another sketch.
     pub fn merge(&mut self, other: &ResponseSketch) -> Result<()> {
+        let other = other.settled();
         let count = self
             .count
             .checked_add(other.count)
@@ -131,14 +167,15 @@ impl ResponseSketch {
         }
         let Some((lo, hi)) = self.range else { return Ok(None) };
         let rank = q * (self.count - 1) as f64;
+        let settled = self.settled();
         let mut seen = self.zeros;
         if seen as f64 > rank {
             return Ok(Some(lo));
         }
-        for (i, n) in self.bins.iter().enumerate() {
+        for (i, n) in settled.bins.iter().enumerate() {
             seen += n;
             if seen as f64 > rank {
-                let value = upper_bound(self.first + i as i32) * 2.0 / (GAMMA + 1.0);
+                let value = upper_bound(settled.first + i as i32) * 2.0 / (GAMMA + 1.0);
                 return Ok(Some(value.clamp(lo, hi)));
             }
         }
@@ -150,9 +187,10 @@ impl ResponseSketch {
         let Some(limit) = bin_of(ms) else {
             return if ms >= 0.0 { self.zeros } else { 0 };
         };
-        let bins = i64::from(limit) - i64::from(self.first) + 1;
-        let bins = usize::try_from(bins).unwrap_or(0).min(self.bins.len());
-        self.zeros + self.bins[..bins].iter().sum::<u64>()
+        let settled = self.settled();
+        let bins = i64::from(limit) - i64::from(settled.first) + 1;
+        let bins = usize::try_from(bins).unwrap_or(0).min(settled.bins.len());
+        self.zeros + settled.bins[..bins].iter().sum::<u64>()
     }
 
     /// The counts behind an Apdex score.
@@ -222,11 +260,12 @@ impl Codec for ResponseSketch {
             out.float(hi);
             self.sum.write(out);
             out.unsigned(self.zeros);
-            let filled: Vec<(usize, u64)> = self.bins.iter().copied().enumerate().filter(|b| b.1 > 0).collect();
+            let settled = self.settled();
+            let filled: Vec<(usize, u64)> = settled.bins.iter().copied().enumerate().filter(|b| b.1 > 0).collect();
             out.unsigned(filled.len() as u64);
             let mut at = 0;
             for (i, n) in filled {
-                let bin = self.first + i as i32;
+                let bin = settled.first + i as i32;
                 out.signed(i64::from(bin - at));
                 out.unsigned(n);
                 at = bin;

@@ -68,6 +68,17 @@ pub(super) fn measure(server: &Postgres, scale: Scale, table: &mut Table) -> Res
     );
     table.times(format!("fleet_kpis ÷ device_kpis, {what}"), (fleet, devices_time), 1.0);
 
+    let quarter = format!(
+        "SELECT * FROM iot_kpi.device_kpis({DAY}, ARRAY(SELECT device_id FROM iot.devices ORDER BY 1 LIMIT {}), {AS_OF})",
+        devices / 4
+    );
+    let six_hours = format!(
+        "SELECT * FROM iot_kpi.device_kpis(tstzrange('2026-01-02 18:00+00', '2026-01-03 00:00+00'), NULL, {AS_OF})"
+    );
+    let [all, quarter, six_hours] = in_turn(&mut client, scale.rounds, [&device_kpis, &quarter, &six_hours])?;
+    table.times("device_kpis, four times the devices", (all, quarter), 5.0);
+    table.times("device_kpis, four times the hours", (all, six_hours), 5.0);
+
     let one = format!("SELECT * FROM iot_kpi.device_kpis({DAY}, ARRAY['DEVICE_0042'], {AS_OF})");
     let [one_time] = in_turn(&mut client, 4 * scale.rounds, [&one])?;
     let milliseconds = one_time.as_secs_f64() * 1e3;
