@@ -35,6 +35,9 @@ pub(super) fn measure(server: &Postgres, scale: Scale, table: &mut Table) -> Res
         Ok(taken)
     })?;
     ensure!(answers[0] == answers[1], "rows and calculations give different reports");
+    let third = report.replace(&format!("{days} * interval"), &format!("{} * interval", days / 3));
+    let [whole, third] = in_turn(&mut client, scale.rounds, [&report, &third])?;
+    table.times("device_kpis, three times the calculated days", (whole, third), 3.6);
     table.times(
         format!("device_kpis, {days} days of {devices} devices, calculated ÷ from rows"),
         (parts, rows),
