@@ -4,6 +4,8 @@ set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/env.sh"
 use_postgres
 cd "$ROOT"
-# Not the plugin: the demo and the servers do without it.
-cargo build --package iot-kpi-tests --package iot-kpi-collector --bins
+# The demo and the servers do without the plugin. Between tests it is built all the same: a part of the crates has other
+# features, and would compile their dependencies once more.
+[ -n "${BUILD_ALL:-}" ] && PACKAGES=() || PACKAGES=(--package iot-kpi-tests --package iot-kpi-collector)
+cargo build --bins ${PACKAGES[@]+"${PACKAGES[@]}"}
 exec "${CARGO_TARGET_DIR:-$TARGET}/debug/$1" "${@:2}"

@@ -37,7 +37,7 @@ stage() {
 on_this_postgres() {
     use_postgres
     stage "install into PostgreSQL $PG_MAJOR" "$HERE/install.sh" || return
-    stage "regression tests, PostgreSQL $PG_MAJOR" "$HERE/run.sh" pg-regress
+    stage "regression tests, PostgreSQL $PG_MAJOR" env BUILD_ALL=1 "$HERE/run.sh" pg-regress
     # Always all default members together: a part of them would have other features, and compile their dependencies anew.
     stage "crates, PostgreSQL $PG_MAJOR" cargo test --no-fail-fast "$@"
 }
