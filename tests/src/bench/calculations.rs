@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use anyhow::{Result, ensure};
 
-use super::clock::medians;
+use super::clock::{in_turn, medians};
 use super::reports::fill;
 use super::table::Table;
 use super::{Scale, prepare};
