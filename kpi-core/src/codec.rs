@@ -35,8 +35,8 @@ pub trait Codec: Sized {
         out.0
     }
 
-    /// A state from its whole binary form.
-    fn decode(bytes: &[u8]) -> Result<Self> {
+    /// The body of a binary form whose header and checksum are right.
+    fn body(bytes: &[u8]) -> Result<Reader<'_>> {
         let fail = |why: String| Err(KpiError::binary(Self::NAME, why));
         if bytes.len() < HEADER {
             return fail(format!("{} bytes are fewer than a header of {HEADER}", bytes.len()));
@@ -50,14 +50,19 @@ pub trait Codec: Sized {
         if bytes[2..HEADER] != checksum(bytes).to_le_bytes() {
             return fail("checksum does not match".to_owned());
         }
-        let mut input = Reader {
+        Ok(Reader {
             bytes: &bytes[HEADER..],
             type_name: Self::NAME,
-        };
+        })
+    }
+
+    /// A state from its whole binary form.
+    fn decode(bytes: &[u8]) -> Result<Self> {
+        let mut input = Self::body(bytes)?;
         let state = Self::read(&mut input)?;
         match input.bytes.len() {
             0 => Ok(state),
-            left => fail(format!("{left} bytes follow the end")),
+            left => Err(input.fail(format!("{left} bytes follow the end"))),
         }
     }
 
@@ -221,19 +226,40 @@ pub(crate) fn unzigzag(value: u64) -> i64 {
     ((value >> 1) as i64) ^ -((value & 1) as i64)
 }
 
+/// The highest bit of every byte: another one follows.
+const MORE: u64 = 0x8080_8080_8080_8080;
+
 /// Appends seven bits a byte, lowest first.
 #[inline]
 pub(crate) fn push_varint(out: &mut Vec<u8>, value: u128) {
-    // Most numbers are of one to four bytes: those are written at one stroke.
-    let low = value as u32;
-    let byte = |i: u32| (low >> (7 * i)) as u8;
     match value {
-        0..0x80 => out.push(byte(0)),
-        0x80..0x4000 => out.extend_from_slice(&[byte(0) | 0x80, byte(1)]),
-        0x4000..0x20_0000 => out.extend_from_slice(&[byte(0) | 0x80, byte(1) | 0x80, byte(2)]),
-        0x20_0000..0x1000_0000 => out.extend_from_slice(&[byte(0) | 0x80, byte(1) | 0x80, byte(2) | 0x80, byte(3)]),
+        0..0x80 => out.push(value as u8),
+        // Up to eight bytes are written at one stroke, and what was not needed is taken back.
+        0x80..0x100_0000_0000_0000 => {
+            let groups = spread(value as u64);
+            let length = 8 - groups.leading_zeros() as usize / 8;
+            let bytes = groups | MORE & !(u64::MAX << (8 * (length - 1)));
+            out.extend_from_slice(&bytes.to_le_bytes());
+            out.truncate(out.len() - (8 - length));
+        }
         _ => push_long_varint(out, value),
     }
+}
+
+/// Puts each seven of the lowest 56 bits into a byte.
+#[inline]
+fn spread(value: u64) -> u64 {
+    let value = value & 0x0000_0000_0fff_ffff | (value & 0x00ff_ffff_f000_0000) << 4;
+    let value = value & 0x0000_3fff_0000_3fff | (value & 0x0fff_c000_0fff_c000) << 2;
+    value & 0x007f_007f_007f_007f | (value & 0x3f80_3f80_3f80_3f80) << 1
+}
+
+/// The inverse of [`spread`]; the highest bits of the bytes do not matter.
+#[inline]
+fn gather(groups: u64) -> u64 {
+    let value = groups & 0x007f_007f_007f_007f | (groups & 0x7f00_7f00_7f00_7f00) >> 1;
+    let value = value & 0x0000_3fff_0000_3fff | (value & 0x3fff_0000_3fff_0000) >> 2;
+    value & 0x0000_0000_0fff_ffff | (value & 0x0fff_ffff_0000_0000) >> 4
 }
 
 fn push_long_varint(out: &mut Vec<u8>, mut value: u128) {
@@ -247,24 +273,20 @@ fn push_long_varint(out: &mut Vec<u8>, mut value: u128) {
 /// Takes what [`push_varint`] appended; none where it is cut off, longer than any 66-bit number, or than it had to be.
 #[inline]
 pub(crate) fn take_varint(bytes: &mut &[u8]) -> Option<u128> {
-    match **bytes {
-        [low, ref rest @ ..] if low < 0x80 => {
-            *bytes = rest;
-            return Some(u128::from(low));
-        }
-        [low, high, ref rest @ ..] if (1..0x80).contains(&high) => {
-            *bytes = rest;
-            return Some(u128::from(low & 0x7f) | u128::from(high) << 7);
-        }
-        _ => {}
+    if let [low, rest @ ..] = *bytes
+        && *low < 0x80
+    {
+        *bytes = rest;
+        return Some(u128::from(*low));
     }
-    // Nine bytes hold 63 bits.
-    let mut value = 0u64;
-    for (i, byte) in bytes.iter().take(9).enumerate() {
-        value |= u64::from(byte & 0x7f) << (7 * i);
-        if *byte < 0x80 {
-            *bytes = &bytes[i + 1..];
-            return (*byte > 0 || i == 0).then_some(u128::from(value));
+    if let Some(eight) = bytes.first_chunk::<8>() {
+        let groups = u64::from_le_bytes(*eight);
+        // The highest bit of the last byte is the first that is clear.
+        let end = (!groups & MORE).trailing_zeros();
+        if end < 64 {
+            let last = groups >> (end - 7);
+            *bytes = &bytes[end as usize / 8 + 1..];
+            return (last & 0x7f != 0).then(|| u128::from(gather(groups & (u64::MAX >> (63 - end)))));
         }
     }
     take_long_varint(bytes)

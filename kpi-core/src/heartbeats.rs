@@ -2,7 +2,7 @@
 //!
 //! Kept as the union itself, so memory grows with the outages and not with the beats, and a merge in any order is
 //! right. A beat in order costs O(1), and so does one that repeats what the last stretch already says. Any other beat out
-//! of order waits in a side list, which is sorted and merged when it has grown as long as the rest: O(log n) a beat.
+//! of order waits aside; those that wait are sorted and merged when they are as many as the rest: O(log n) a beat.
 
 use crate::classes::{ClassTimes, Exemptions, Timeline};
 use crate::codec::{Codec, Reader, Writer, add_tallies};
@@ -12,7 +12,7 @@ use crate::spans::Spans;
 use crate::time::{Duration, Instant, LATEST, Window, check_duration, check_instant};
 
 /// Beats out of order that may wait before they are merged.
-const SIDE_LIST: usize = 1024;
+const WAITING: usize = 1024;
 
 /// A stretch in which the device was alive throughout.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,12 +22,56 @@ struct Live {
     last_beat: Instant,
 }
 
+impl Live {
+    /// No stretch: every beat comes after it.
+    const NONE: Self = Self {
+        start: Instant::MIN,
+        end: Instant::MIN,
+        last_beat: Instant::MIN,
+    };
+
+    /// What one beat proves.
+    #[inline]
+    fn of_beat(at: Instant, liveness: Duration) -> Self {
+        Self {
+            start: at,
+            end: at.saturating_add(liveness).min(LATEST),
+            last_beat: at,
+        }
+    }
+}
+
 /// The live time that a stream of beats proves.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Heartbeats {
-    live: Vec<Live>,
-    side: Vec<Live>,
+    /// The latest stretch. It lies in the structure itself, since nearly every beat is about it alone.
+    last: Live,
+    /// The stretches before it.
+    earlier: Vec<Live>,
+    waiting: Waiting,
     beats: u64,
+}
+
+/// Beats out of order.
+#[derive(Debug, Clone, Default)]
+struct Waiting {
+    /// The liveness that most of them have.
+    liveness: Duration,
+    /// When those beat: nothing sorts faster than bare integers.
+    beats: Vec<Instant>,
+    /// What the others prove.
+    others: Vec<Live>,
+}
+
+impl Default for Heartbeats {
+    fn default() -> Self {
+        Self {
+            last: Live::NONE,
+            earlier: Vec::new(),
+            waiting: Waiting::default(),
+            beats: 0,
+        }
+    }
 }
 
 impl Heartbeats {
@@ -37,31 +81,38 @@ impl Heartbeats {
         check_instant(at)?;
         check_duration("liveness", liveness)?;
         self.beats += 1;
-        let end = at.saturating_add(liveness).min(LATEST);
-        let beat = Live {
-            start: at,
-            end,
-            last_beat: at,
-        };
-        match self.live.last_mut() {
-            Some(last) if at >= last.last_beat && at <= last.end => {
-                last.last_beat = at;
-                last.end = last.end.max(end);
-            }
-            Some(last) if at <= last.end => {
-                if at < last.start || end > last.end {
-                    self.beat_out_of_order(beat);
-                }
-            }
-            _ => self.live.push(beat),
+        let beat = Live::of_beat(at, liveness);
+        let last = &mut self.last;
+        if at > last.end {
+            self.begin(beat);
+        } else if at >= last.last_beat {
+            last.last_beat = at;
+            last.end = last.end.max(beat.end);
+        } else if at < last.start || beat.end > last.end {
+            self.beat_out_of_order(at, liveness);
         }
         Ok(())
     }
 
+    /// Adds a stretch after all the others.
+    fn begin(&mut self, next: Live) {
+        if self.last != Live::NONE {
+            self.earlier.push(self.last);
+        }
+        self.last = next;
+    }
+
     #[cold]
-    fn beat_out_of_order(&mut self, beat: Live) {
-        self.side.push(beat);
-        if self.side.len() >= SIDE_LIST.max(self.live.len()) {
+    fn beat_out_of_order(&mut self, at: Instant, liveness: Duration) {
+        if self.waiting.beats.is_empty() {
+            self.waiting.liveness = liveness;
+        }
+        if self.waiting.liveness == liveness {
+            self.waiting.beats.push(at);
+        } else {
+            self.waiting.others.push(Live::of_beat(at, liveness));
+        }
+        if self.waiting.beats.len() + self.waiting.others.len() >= WAITING.max(self.earlier.len()) {
             self.settle();
         }
     }
@@ -69,48 +120,78 @@ impl Heartbeats {
     /// Adds all of another set of beats.
     pub fn merge(&mut self, other: &Heartbeats) {
         self.beats = add_tallies(self.beats, other.beats);
-        self.side.extend_from_slice(&other.live);
-        self.side.extend_from_slice(&other.side);
+        let other = other.settled();
         self.settle();
+        if other
+            .stretches()
+            .next()
+            .is_some_and(|first| first.start > self.last.end)
+        {
+            other.stretches().for_each(|l| self.begin(*l));
+        } else {
+            self.unite(other.stretches().copied());
+        }
     }
 
-    /// Merges the side list, so that the same beats have the same form however they came.
+    /// Merges the beats that wait, so that the same beats have the same form however they came.
     pub fn settle(&mut self) {
-        if self.side.is_empty() {
-            return;
+        let Waiting {
+            liveness,
+            mut beats,
+            mut others,
+        } = std::mem::take(&mut self.waiting);
+        if !others.is_empty() {
+            others.sort_unstable_by_key(|l| l.start);
+            self.unite(others.into_iter());
         }
-        let mut side = std::mem::take(&mut self.side);
-        side.sort_unstable_by_key(|l| l.start);
-        let merged = Vec::with_capacity(self.live.len() + side.len());
-        let live = std::mem::replace(&mut self.live, merged);
-        let (mut one, mut other) = (live.as_slice(), side.as_slice());
-        while let (Some(a), Some(b)) = (one.first(), other.first()) {
-            if a.start <= b.start {
-                self.append(*a);
-                one = &one[1..];
-            } else {
-                self.append(*b);
-                other = &other[1..];
+        if !beats.is_empty() {
+            beats.sort_unstable();
+            self.unite(beats.into_iter().map(|at| Live::of_beat(at, liveness)));
+        }
+    }
+
+    /// Adds stretches in the order of their starts, which may overlap.
+    fn unite(&mut self, others: impl Iterator<Item = Live>) {
+        let capacity = self.earlier.len() + others.size_hint().0;
+        let before = std::mem::replace(
+            self,
+            Self {
+                earlier: Vec::with_capacity(capacity),
+                beats: self.beats,
+                ..Self::default()
+            },
+        );
+        let mut others = others.peekable();
+        for own in before.stretches() {
+            while let Some(other) = others.next_if(|other| other.start < own.start) {
+                self.append(other);
             }
+            self.append(*own);
         }
-        one.iter().chain(other).for_each(|l| self.append(*l));
-        self.live.shrink_to_fit();
+        others.for_each(|other| self.append(other));
+        self.earlier.shrink_to_fit();
     }
 
     /// Adds a stretch that starts no earlier than all there are.
-    fn append(&mut self, l: Live) {
-        match self.live.last_mut() {
-            Some(last) if l.start <= last.end => {
-                last.end = last.end.max(l.end);
-                last.last_beat = last.last_beat.max(l.last_beat);
-            }
-            _ => self.live.push(l),
+    fn append(&mut self, next: Live) {
+        if next.start > self.last.end {
+            self.begin(next);
+        } else {
+            self.last.end = self.last.end.max(next.end);
+            self.last.last_beat = self.last.last_beat.max(next.last_beat);
         }
+    }
+
+    /// The stretches in order, without the beats that wait.
+    fn stretches(&self) -> impl Iterator<Item = &Live> {
+        self.earlier
+            .iter()
+            .chain((self.last != Live::NONE).then_some(&self.last))
     }
 
     /// A settled copy where one is needed: reading never changes a state.
     fn settled(&self) -> std::borrow::Cow<'_, Self> {
-        if self.side.is_empty() {
+        if self.waiting.beats.is_empty() && self.waiting.others.is_empty() {
             return std::borrow::Cow::Borrowed(self);
         }
         let mut copy = self.clone();
@@ -120,7 +201,7 @@ impl Heartbeats {
 
     /// The live time.
     pub fn live_ranges(&self) -> Spans {
-        Spans::from_sorted(self.settled().live.iter().map(|l| (l.start, l.end)))
+        Spans::from_sorted(self.settled().stretches().map(|l| (l.start, l.end)))
     }
 
     /// Whether a beat proves the device alive at the instant.
@@ -130,12 +211,17 @@ impl Heartbeats {
 
     /// The last beat.
     pub fn last_beat(&self) -> Option<Instant> {
-        self.settled().live.last().map(|l| l.last_beat)
+        self.settled().stretches().last().map(|l| l.last_beat)
     }
 
     /// How many beats were added, duplicates counted.
     pub fn beat_count(&self) -> u64 {
         self.beats
+    }
+
+    /// The same from a binary form, whose stretches are not read for it.
+    pub fn beat_count_of(bytes: &[u8]) -> Result<u64> {
+        Self::body(bytes)?.tally()
     }
 
     /// The window in its four classes.
@@ -152,9 +238,14 @@ impl Heartbeats {
     pub fn outages(&self, window: Window, exempt: &Exemptions, min_outage: Duration) -> Vec<Outage> {
         let settled = self.settled();
         let mut found = outages(&settled.judge(window, exempt), &settled.live_ranges(), min_outage);
+        let mut stretches = settled.stretches().peekable();
+        let mut before = None;
+        // Outages are in the order of time, as the stretches are.
         for outage in &mut found {
-            let before = settled.live.partition_point(|l| l.start < outage.started_at);
-            outage.last_beat = before.checked_sub(1).map(|i| settled.live[i].last_beat);
+            while let Some(live) = stretches.next_if(|live| live.start < outage.started_at) {
+                before = Some(live.last_beat);
+            }
+            outage.last_beat = before;
         }
         found
     }
@@ -171,7 +262,8 @@ impl Heartbeats {
 
     /// Bytes in use beyond the structure itself.
     pub fn heap_size(&self) -> usize {
-        (self.live.capacity() + self.side.capacity()) * size_of::<Live>()
+        (self.earlier.capacity() + self.waiting.others.capacity()) * size_of::<Live>()
+            + self.waiting.beats.capacity() * size_of::<Instant>()
     }
 }
 
@@ -182,9 +274,9 @@ impl Codec for Heartbeats {
     fn write(&self, out: &mut Writer) {
         let settled = self.settled();
         out.unsigned(settled.beats);
-        out.unsigned(settled.live.len() as u64);
+        out.unsigned(settled.stretches().count() as u64);
         let mut at = 0;
-        for l in &settled.live {
+        for l in settled.stretches() {
             out.signed(l.start.wrapping_sub(at));
             out.unsigned(l.last_beat.wrapping_sub(l.start) as u64);
             out.unsigned(l.end.wrapping_sub(l.last_beat) as u64);
@@ -199,20 +291,20 @@ impl Codec for Heartbeats {
             return Err(input.fail("fewer beats than live intervals"));
         }
         let mut state = Self {
-            live: Vec::with_capacity(count),
-            side: Vec::new(),
+            earlier: Vec::with_capacity(count),
             beats,
+            ..Self::default()
         };
         let mut at = 0i64;
         for _ in 0..count {
             let start = at.wrapping_add(input.signed()?);
             let last_beat = start.wrapping_add_unsigned(input.unsigned()?);
             let end = last_beat.wrapping_add_unsigned(input.unsigned()?);
-            let ordered = state.live.last().is_none_or(|l| l.end < start) && start <= last_beat && last_beat < end;
+            let ordered = state.last.end < start && start <= last_beat && last_beat < end;
             if !ordered || end > LATEST || check_instant(start).is_err() {
                 return Err(input.fail("live intervals are not in order"));
             }
-            state.live.push(Live { start, end, last_beat });
+            state.begin(Live { start, end, last_beat });
             at = end;
         }
         Ok(state)

@@ -40,6 +40,7 @@ proptest! {
         prop_assert_eq!(state.live_ranges(), Spans::union_of(intervals));
         prop_assert_eq!(state.last_beat(), beats.iter().map(|b| b.0).max());
         prop_assert_eq!(state.beat_count(), beats.len() as u64);
+        prop_assert_eq!(Heartbeats::beat_count_of(&state.encode()).unwrap(), beats.len() as u64);
     }
 
     #[test]
@@ -90,11 +91,19 @@ proptest! {
 
 #[test]
 fn a_long_shuffled_stream_is_the_ordered_one() {
-    // Beyond the side list's first size, so that it is merged many times on the way.
+    // More than may wait, so that they are merged many times on the way.
     let ordered: Vec<(i64, i64)> = (0..20_000).map(|i| (i * 100 * SECOND, 60 * SECOND)).collect();
     let shuffled: Vec<(i64, i64)> = (0..20_000).map(|i| ordered[i * 7919 % 20_000]).collect();
     assert_eq!(of(&shuffled).encode(), of(&ordered).encode());
     assert_eq!(of(ordered.iter().rev()).encode(), of(&ordered).encode());
+}
+
+#[test]
+fn a_long_shuffled_stream_may_change_its_liveness() {
+    let liveness = |i: i64| (1 + i % 3 + i / 7000) * 60 * SECOND;
+    let ordered: Vec<(i64, i64)> = (0..20_000).map(|i| (i * 100 * SECOND, liveness(i))).collect();
+    let shuffled: Vec<(i64, i64)> = (0..20_000).map(|i| ordered[i * 7919 % 20_000]).collect();
+    assert_eq!(of(&shuffled).encode(), of(&ordered).encode());
 }
 
 #[test]

@@ -7,7 +7,7 @@ use kpi_core::time::{check_instant, check_not_negative};
 use pgrx::pg_sys::Datum;
 
 use crate::aggregates::{Mergeable, finish, state_functions};
-use crate::datum::{float, interval};
+use crate::datum::{bytes, float, interval};
 use crate::fmgr::{Call, sql_function};
 use crate::ranges::multirange;
 use crate::reports::rows::{Cell, Rows};
@@ -99,6 +99,8 @@ sql_function!(iot_kpi_last_beat, |call| Ok(call
     .last_beat()
     .map(Datum::from)));
 
-sql_function!(iot_kpi_beat_count, |call| Ok(Some(Datum::from(
-    call.decoded::<Heartbeats>(0)?.beat_count()
-))));
+sql_function!(iot_kpi_beat_count, |call| {
+    // SAFETY: declared as a type whose storage is a varlena.
+    let stored = unsafe { bytes(call.required(0)?) };
+    Ok(Some(Datum::from(Heartbeats::beat_count_of(stored)?)))
+});
