@@ -90,11 +90,29 @@ DECLARE
     gaps tstzmultirange;
     lacking text[];
     rows_of text;
+    heartbeat_metric text;
+    differs boolean;
+    beats_by text;
+    of_device text;
 BEGIN
-    SELECT array_agg(p.grain), array_agg(p.period), coalesce(range_agg(p.period), '{}')
-        INTO grains, periods, covered
-        FROM iot_kpi.calculated_periods(slot_edges, device_ids) AS p;
+    covered := '{}';
+    -- Most windows of a few hours, and all of a store without calculations, have none: that is seen at one look.
+    IF EXISTS (SELECT FROM iot.kpi_calculations k
+               WHERE NOT k.stale AND k.grain IN ('hour', 'day')
+                 AND k.period >= tstzrange(slot_edges[1], slot_edges[1], '[]')
+                 AND k.period < tstzrange(slot_edges[cardinality(slot_edges)], NULL)) THEN
+        SELECT array_agg(p.grain), array_agg(p.period), coalesce(range_agg(p.period), '{}')
+            INTO grains, periods, covered
+            FROM iot_kpi.calculated_periods(slot_edges, device_ids) AS p;
+    END IF;
     gaps := tstzmultirange(tstzrange(scan_start, scan_end, '[]')) - covered;
+
+    -- Where all devices beat by the same metric, or by any, no row has to be joined to its device.
+    SELECT min(d.heartbeat_metric), count(DISTINCT d.heartbeat_metric) > 1 OR count(d.heartbeat_metric) NOT IN (0, count(*))
+        INTO heartbeat_metric, differs
+        FROM iot.devices d WHERE device_ids IS NULL OR d.device_id = ANY (device_ids);
+    beats_by := CASE WHEN differs THEN 'd.heartbeat_metric' ELSE '$7' END;
+    of_device := CASE WHEN differs THEN 'JOIN iot.devices d ON d.device_id = s.device_id' ELSE '' END;
 
     -- With the bounds written into the statement, each stretch is planned with its own partitions only.
     SELECT string_agg(
@@ -105,9 +123,9 @@ BEGIN
 
     IF periods IS NULL THEN
         RETURN QUERY EXECUTE format(
-            'SELECT s.device_id, iot_kpi.evidence_agg(s.time, s.metric, s.value, d.heartbeat_metric, $2, $3)
-             FROM (%s) AS s JOIN iot.devices d ON d.device_id = s.device_id GROUP BY s.device_id', rows_of)
-            USING device_ids, bytes_is_counter, slot_edges;
+            'SELECT s.device_id, iot_kpi.evidence_agg(s.time, s.metric, s.value, %s, $2, $3)
+             FROM (%s) AS s %s GROUP BY s.device_id', beats_by, rows_of, of_device)
+            USING device_ids, bytes_is_counter, slot_edges, lacking, grains, periods, heartbeat_metric;
         RETURN;
     END IF;
 
@@ -129,17 +147,18 @@ BEGIN
     RETURN QUERY EXECUTE format(
         'WITH parts AS (
              SELECT s.device_id, iot_kpi.evidence_send(
-                        iot_kpi.evidence_agg(s.time, s.metric, s.value, d.heartbeat_metric, $2, $3)) AS part,
+                        iot_kpi.evidence_agg(s.time, s.metric, s.value, %s, $2, $3)) AS part,
                     NULL::timestamptz AS start
-             FROM (%s) AS s JOIN iot.devices d ON d.device_id = s.device_id GROUP BY s.device_id
+             FROM (%s) AS s %s GROUP BY s.device_id
              UNION ALL
              SELECT k.device_id, k.parts, lower(p.period)
              FROM unnest($5, $6) AS p (grain, period)
              JOIN iot.kpi_calculations k ON k.grain = p.grain AND k.period = p.period
              WHERE ($1 IS NULL OR k.device_id = ANY ($1)) AND ($4 IS NULL OR k.device_id <> ALL ($4)))
          -- In the order of time a part is put behind the others as it is.
-         SELECT p.device_id, iot_kpi.evidence_merge(p.part, $3 ORDER BY p.start) FROM parts AS p GROUP BY p.device_id', rows_of)
-        USING device_ids, bytes_is_counter, slot_edges, lacking, grains, periods;
+         SELECT p.device_id, iot_kpi.evidence_merge(p.part, $3 ORDER BY p.start) FROM parts AS p GROUP BY p.device_id',
+        beats_by, rows_of, of_device)
+        USING device_ids, bytes_is_counter, slot_edges, lacking, grains, periods, heartbeat_metric;
 END $$;
 COMMENT ON FUNCTION iot_kpi.gather(timestamptz[], timestamptz, timestamptz, text[], boolean) IS
     'the evidence of devices over slots, from calculated parts where they serve and from rows elsewhere';
