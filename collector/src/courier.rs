@@ -28,7 +28,7 @@ pub struct Courier {
     backoff: Backoff,
     counters: Arc<Counters>,
     fleet: Fleet,
-    /// Most rows in a statement.
+    /// Most rows that travel together.
     rows: usize,
     /// The database did not answer last time.
     away: bool,
@@ -71,7 +71,7 @@ impl Courier {
             backoff: Backoff::new(common.retry_max),
             counters,
             fleet: common.fleet(),
-            rows: common.batch as usize,
+            rows: common.rows(),
             next_try: Instant::now(),
             loss: None,
         };

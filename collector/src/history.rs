@@ -1,7 +1,8 @@
-//! A stretch of the past, as batches: day by day, and within a day device by device, the collector last.
+//! A stretch of the past, as batches: day by day, and within a day a few devices at a time, the collector last.
 //!
-//! By device, because the store keeps rows that way; the collector last, because a device whose collector was not
-//! there is unknown and not down, so that a half-written day accuses nobody.
+//! By device, because the store keeps rows that way; a few, so that several connections can write a batch, each for
+//! devices of its own; the collector last, because a device whose collector was not there is unknown and not down, so
+//! that a half-written day accuses nobody.
 
 use crate::batch::Batch;
 use crate::error::Error;
@@ -11,6 +12,10 @@ use crate::truth::{Run, Truth};
 use std::ops::{ControlFlow, Range};
 
 const DAY: i64 = 86_400_000_000;
+/// Devices whose reports are made in turn.
+const ABREAST: usize = 8;
+/// Reports that a device makes in its turn.
+const TURN: usize = 60;
 
 /// What to make.
 #[derive(Clone, Copy, Debug)]
@@ -60,18 +65,29 @@ impl History {
             let grid = self.scenario.grid;
             let tomorrow = (grid.start(day).div_euclid(DAY) + 1) * DAY;
             let next = grid.tick_of(tomorrow + grid.interval() - 1).clamp(day + 1, self.end);
-            for (place, device) in simulator.devices.iter().enumerate() {
-                let report = |tick| {
-                    let report = device.report(tick, tick == self.first);
-                    truth.note(place, &report).map(|()| report)
-                };
-                if press.stretch(day..next, report)?.is_break() {
-                    return Ok(());
+            let places: Vec<usize> = (0..simulator.devices.len()).collect();
+            for abreast in places.chunks(ABREAST) {
+                let mut stretches: Vec<_> = abreast.iter().map(|place| Stretch::of(*place, day..next)).collect();
+                while !stretches.is_empty() {
+                    for stretch in &mut stretches {
+                        let place = stretch.place;
+                        let report = |tick| {
+                            let report = simulator.devices[place].report(tick, tick == self.first);
+                            truth.note(place, &report).map(|()| report)
+                        };
+                        if press.turn(stretch, report)?.is_break() {
+                            return Ok(());
+                        }
+                    }
+                    stretches.retain(|stretch| !stretch.is_over());
                 }
             }
-            let collector = |tick| Ok(simulator.collector.report(tick, tick == self.first));
-            if press.stretch(day..next, collector)?.is_break() {
-                return Ok(());
+            let mut stretch = Stretch::of(simulator.devices.len(), day..next);
+            while !stretch.is_over() {
+                let collector = |tick| Ok(simulator.collector.report(tick, tick == self.first));
+                if press.turn(&mut stretch, collector)?.is_break() {
+                    return Ok(());
+                }
             }
             day = next;
         }
@@ -86,6 +102,28 @@ impl History {
     }
 }
 
+/// A device's part of a day.
+struct Stretch {
+    place: usize,
+    ticks: Range<i64>,
+    /// What arrives later, and when.
+    held: Vec<(i64, Batch)>,
+}
+
+impl Stretch {
+    fn of(place: usize, ticks: Range<i64>) -> Self {
+        Stretch {
+            place,
+            ticks,
+            held: Vec::new(),
+        }
+    }
+
+    fn is_over(&self) -> bool {
+        self.ticks.is_empty() && self.held.is_empty()
+    }
+}
+
 /// Presses reports into batches.
 struct Press<G> {
     open: Batch,
@@ -95,35 +133,36 @@ struct Press<G> {
 }
 
 impl<G: FnMut(Batch, u64) -> ControlFlow<()>> Press<G> {
-    /// One device's reports of a stretch, the late ones later and some of them twice.
-    fn stretch(
+    /// A device's next reports, the late ones later and some of them twice; at the end all that is still held.
+    fn turn(
         &mut self,
-        ticks: Range<i64>,
+        stretch: &mut Stretch,
         mut report: impl FnMut(i64) -> Result<Report, Error>,
     ) -> Result<ControlFlow<()>, Error> {
-        let mut held: Vec<(i64, Batch)> = Vec::new();
-        for tick in ticks {
+        for tick in stretch.ticks.by_ref().take(TURN) {
             let Report {
                 content, late, again, ..
             } = report(tick)?;
             self.reports += 1;
             if let Some(again) = again {
-                held.push((tick + i64::from(again), content.clone()));
+                stretch.held.push((tick + i64::from(again), content.clone()));
             }
             if late > 0 {
-                held.push((tick + i64::from(late), content));
+                stretch.held.push((tick + i64::from(late), content));
             } else if self.put(content).is_break() {
                 return Ok(ControlFlow::Break(()));
             }
-            while let Some(due) = held.iter().position(|(when, _)| *when <= tick) {
-                if self.put(held.remove(due).1).is_break() {
+            while let Some(due) = stretch.held.iter().position(|(when, _)| *when <= tick) {
+                if self.put(stretch.held.remove(due).1).is_break() {
                     return Ok(ControlFlow::Break(()));
                 }
             }
         }
-        for (_, content) in held {
-            if self.put(content).is_break() {
-                return Ok(ControlFlow::Break(()));
+        if stretch.ticks.is_empty() {
+            for (_, content) in stretch.held.drain(..) {
+                if self.put(content).is_break() {
+                    return Ok(ControlFlow::Break(()));
+                }
             }
         }
         Ok(ControlFlow::Continue(()))

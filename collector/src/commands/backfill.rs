@@ -33,7 +33,7 @@ pub(crate) async fn run(settings: &Settings, wanted: &Backfill) -> Result<(), Er
     let (scenario, fleet) = (common.scenario(), common.fleet());
     let until = wanted.until.unwrap_or_else(now);
     let span = i64::try_from(wanted.span.as_micros()).unwrap_or(i64::MAX);
-    let history = History::before(scenario, until, span, common.batch as usize);
+    let history = History::before(scenario, until, span, common.rows());
     let (from, to) = (scenario.grid.start(history.first), scenario.grid.start(history.end));
     if from == to {
         let problem = format!("{:?} holds no whole interval of {:?}", wanted.span, common.interval);
@@ -51,7 +51,7 @@ pub(crate) async fn run(settings: &Settings, wanted: &Backfill) -> Result<(), Er
         since: from,
         overwrite: false,
     };
-    let mut link = Link::new(target.clone(), registration, common.create_store, counters.clone());
+    let mut link = Link::new(target.clone(), registration, common, counters.clone());
     link.open_within(common.wait, &mut stop).await?;
 
     let began = Instant::now();

@@ -43,9 +43,9 @@ pub(crate) async fn run(settings: &Settings, wanted: &Simulate) -> Result<(), Er
         since: waiting_since(&mut spool)?.unwrap_or(Micros::MAX).min(live.since()),
         overwrite: false,
     };
-    let mut link = Link::new(target.clone(), registration, common.create_store, counters.clone());
+    let mut link = Link::new(target.clone(), registration, common, counters.clone());
     match link.open().await {
-        Ok(_) => tracing::info!(database = target.name(), devices = fleet.devices.len(), "simulating"),
+        Ok(()) => tracing::info!(database = target.name(), devices = fleet.devices.len(), "simulating"),
         Err(error) if error.is_passing() => {
             tracing::warn!(%error, "simulating; data wait in the spool until it answers")
         }
@@ -62,7 +62,7 @@ pub(crate) async fn run(settings: &Settings, wanted: &Simulate) -> Result<(), Er
     let (sender, inbox) = mpsc::channel(INBOX);
     let courier = Courier::new(link, spool, common, counters.clone());
     let courier = tokio::spawn(courier.run(inbox, stop.clone(), wanted.grace));
-    simulate(live, stop, sender, common.interval, common.batch as usize, &counters).await?;
+    simulate(live, stop, sender, common.interval, common.rows(), &counters).await?;
     courier.await.map_err(|_| Error::Ended("courier"))?;
     tracing::info!(
         samples = counters.produced.load(Relaxed),

@@ -103,6 +103,10 @@ pub struct Common {
     #[arg(long, global = true, env = "IOT_KPI_BATCH", default_value_t = 5000, value_name = "ROWS",
           value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub batch: u32,
+    /// Most connections that write at the same time
+    #[arg(long, global = true, env = "IOT_KPI_WRITERS", default_value_t = 2, value_name = "N",
+          value_parser = clap::value_parser!(u32).range(1..=64))]
+    pub writers: u32,
     /// Longest pause between two tries to reach a database that is away
     #[arg(long, global = true, env = "IOT_KPI_RETRY_MAX", value_parser = values::positive_duration,
           default_value = "30s")]
@@ -222,6 +226,11 @@ impl Settings {
 }
 
 impl Common {
+    /// Most rows that travel together: a few statements of each writer, since the last to end is waited for.
+    pub fn rows(&self) -> usize {
+        4 * self.batch as usize * self.writers as usize
+    }
+
     /// The devices.
     pub fn fleet(&self) -> Fleet {
         Fleet::new(&self.collector_id, self.devices as usize)
