@@ -7,7 +7,9 @@ use postgres::Client;
 use serde_json::Value;
 
 /// Fills an empty store; the same each time.
-pub const FILL: &str = include_str!("answers/fill.sql");
+pub const FILL: &str = concat!(include_str!("answers/store.sql"), include_str!("answers/states.sql"));
+/// The part of it that makes the user's table.
+pub const FILL_STATES: &str = include_str!("answers/states.sql");
 
 /// Every report. The window is longer than what is calculated, on both sides, and cuts an hour.
 const REPORTS: [(&str, &str); 16] = [
@@ -64,12 +66,25 @@ pub type Answers = BTreeMap<String, Vec<Value>>;
 /// # Errors
 /// When one fails, or has nothing to say.
 pub fn ask(client: &mut Client) -> Result<Answers> {
+    ask_if(client, |_| true)
+}
+
+/// Asks some of them, by their names.
+///
+/// # Errors
+/// As [`ask`].
+pub fn ask_of<'a>(client: &mut Client, names: impl Iterator<Item = &'a String> + Clone) -> Result<Answers> {
+    ask_if(client, |name| names.clone().any(|wanted| wanted == name))
+}
+
+fn ask_if(client: &mut Client, wanted: impl Fn(&str) -> bool) -> Result<Answers> {
     let reports = REPORTS.iter().map(|(name, call)| {
         let call = call.replace("{w}", WINDOW).replace("{t}", AS_OF);
         (*name, format!("iot_kpi.{call} AS r"))
     });
     let mut answers = Answers::new();
-    for (name, from) in reports.chain([("states", format!("({STATES}) AS r"))]) {
+    let all = reports.chain([("states", format!("({STATES}) AS r"))]);
+    for (name, from) in all.filter(|(name, _)| wanted(name)) {
         // Every value as text: a number is compared to its last digit.
         let sql = format!("SELECT (SELECT jsonb_object_agg(key, value) FROM jsonb_each_text(to_jsonb(r))) FROM {from}");
         let rows = client.query(&sql, &[]).with_context(|| format!("ask {name}: {sql}"))?;
