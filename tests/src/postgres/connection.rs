@@ -140,12 +140,17 @@ impl Database<'_> {
 
     /// The command `psql` on this database, reading no start-up file.
     pub fn psql(&self) -> Command {
-        let mut command = Command::new(self.server.installation().program("psql"));
-        command.args(["--no-psqlrc", "--username=postgres"]);
-        command.arg(format!("--host={}", self.server.socket_folder().display()));
+        let mut command = self.client_program("psql");
+        command.arg("--no-psqlrc").arg(format!("--dbname={}", self.name));
         command
-            .arg(format!("--port={}", self.server.port()))
-            .arg(format!("--dbname={}", self.name));
+    }
+
+    /// A client program such as `pg_dump`, told the server and user.
+    pub fn client_program(&self, name: &str) -> Command {
+        let mut command = Command::new(self.server.installation().program(name));
+        command.arg("--username=postgres");
+        command.arg(format!("--host={}", self.server.socket_folder().display()));
+        command.arg(format!("--port={}", self.server.port()));
         command
     }
 }

@@ -1,0 +1,279 @@
+//! Upgrade scripts: what brings a database from the SQL of one version to that of the next.
+//!
+//! Both are taken apart into statements. An object is known by its `COMMENT ON`, which every one has: there its signature
+//! stands as `DROP` wants it. What is new is created, what differs is replaced, what is gone is dropped; what cannot be
+//! replaced in place (a type, say) is left to a person, and a test compares the catalogs in the end.
+
+mod fixture;
+mod statements;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail, ensure};
+
+pub use self::fixture::Fixture;
+use self::statements::{Kind, Statement};
+use crate::installation::root;
+
+/// Above this line a script is written by hand, below it by [`Step::write`].
+const MARK: &str = "---- generated ----\n";
+
+const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// The step from the version before to this one.
+#[derive(Debug)]
+pub struct Step {
+    from: String,
+    file: PathBuf,
+}
+
+/// A script as it should be.
+#[derive(Debug)]
+pub struct Script {
+    /// All of it.
+    pub text: String,
+    /// What it does, an object a line.
+    pub changes: Vec<String>,
+    /// What has to be written by hand, above the mark.
+    pub by_hand: Vec<String>,
+}
+
+impl Step {
+    /// To this workspace's version, from the latest one before it that is kept whole in `sql/upgrade`.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn find() -> Result<Self> {
+        let folder = root().join("sql/upgrade");
+        let mut versions = Vec::new();
+        for entry in fs::read_dir(&folder).with_context(|| format!("read {}", folder.display()))? {
+            let name = entry?.file_name().to_string_lossy().into_owned();
+            let version = name.strip_prefix("pg_iot_kpi--").and_then(|n| n.strip_suffix(".sql"));
+            versions.extend(version.filter(|v| !v.contains("--")).map(str::to_owned));
+        }
+        versions.retain(|version| numbers(version) < numbers(VERSION));
+        versions.sort_by_key(|version| numbers(version));
+        let from = versions.pop().with_context(|| {
+            format!("no version before {VERSION} is kept in sql/upgrade; see \"Release\" in CONTRIBUTING.md")
+        })?;
+        let file = folder.join(format!("pg_iot_kpi--{from}--{VERSION}.sql"));
+        Ok(Self { from, file })
+    }
+
+    /// The version it begins with.
+    pub fn from(&self) -> &str {
+        &self.from
+    }
+
+    /// The script's file.
+    pub fn file(&self) -> &Path {
+        &self.file
+    }
+
+    /// The script as it should be: what stands above the mark now, and below it what `sql/install` asks for.
+    ///
+    /// # Errors
+    /// When SQL cannot be read or understood.
+    pub fn script(&self) -> Result<Script> {
+        let old = read(&root().join(format!("sql/upgrade/pg_iot_kpi--{}.sql", self.from)))?;
+        let mut script = difference(&old, &install_sql()?)?;
+        let present = fs::read_to_string(&self.file).unwrap_or_else(|_| self.heading());
+        let hand = present.split(MARK).next().unwrap_or_default();
+        script.text = format!("{hand}{MARK}{}", script.text);
+        // What the upper part names is taken as done; whether it is, the catalogs tell.
+        script.by_hand.retain(|object| !hand.contains(object.as_str()));
+        Ok(script)
+    }
+
+    /// Writes the script into its file.
+    ///
+    /// # Errors
+    /// When it was released already, or cannot be written.
+    pub fn write(&self) -> Result<Script> {
+        let name = self.file.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let released = fs::read_to_string(root().join("sql/upgrade/released.sha256")).unwrap_or_default();
+        ensure!(
+            !released.contains(&name),
+            "{name} was released: set the next version in Cargo.toml first"
+        );
+        let script = self.script()?;
+        fs::write(&self.file, &script.text).with_context(|| format!("write {}", self.file.display()))?;
+        Ok(script)
+    }
+
+    fn heading(&self) -> String {
+        format!(
+            "-- From {} to {VERSION}. Above the line below stands what is written by hand, which runs first; `make upgrade-script`\n\
+             -- writes what is below it, from the difference between sql/upgrade/pg_iot_kpi--{}.sql and sql/install.\n\
+             \\echo Use \"ALTER EXTENSION pg_iot_kpi UPDATE TO '{VERSION}'\" to load this file. \\quit\n\n",
+            self.from, self.from
+        )
+    }
+}
+
+/// The files of `sql/install`, in the order in which they are installed.
+///
+/// # Errors
+/// When one cannot be read, or is not in the list.
+pub fn install_sql() -> Result<String> {
+    let list = read(&root().join("pg_iot_kpi/src/install.rs"))?;
+    let names: Vec<&str> = list
+        .split("\"../../sql/install/")
+        .skip(1)
+        .filter_map(|rest| rest.split('"').next())
+        .collect();
+    let folder = root().join("sql/install");
+    for entry in fs::read_dir(&folder).context("read sql/install")? {
+        let name = entry?.file_name().to_string_lossy().into_owned();
+        if name.ends_with(".sql") && !names.contains(&name.as_str()) {
+            bail!("sql/install/{name} is not in pg_iot_kpi/src/install.rs");
+        }
+    }
+    names.iter().map(|name| read(&folder.join(name))).collect()
+}
+
+/// What makes the objects of `new` out of those of `old`.
+fn difference(old: &str, new: &str) -> Result<Script> {
+    let (old, new) = (statements::read(old)?, statements::read(new)?);
+    let before: BTreeMap<&str, &Statement> = old.iter().map(|s| (s.key.as_str(), s)).collect();
+    let after: BTreeSet<&str> = new.iter().map(|s| s.key.as_str()).collect();
+    ensure!(after.len() == new.len(), "an object is created twice: {}", twice(&new));
+    let (mut drops, mut creates) = (String::new(), String::new());
+    let (mut changes, mut by_hand) = (Vec::new(), Vec::new());
+    let mut made_anew = BTreeSet::new();
+
+    for gone in old.iter().rev().filter(|s| !after.contains(s.key.as_str())) {
+        match &gone.kind {
+            Kind::Routine(_) => {
+                writeln!(drops, "DROP {};", gone.key)?;
+                changes.push(format!("drop {}", gone.key));
+            }
+            // It goes with its object.
+            Kind::Comment(object) if !after.contains(object.as_str()) => {}
+            _ => by_hand.push(gone.key.clone()),
+        }
+    }
+    for statement in &new {
+        let was = before.get(statement.key.as_str());
+        if was.is_some_and(|was| was.text == statement.text) && !remakes(&made_anew, statement) {
+            continue;
+        }
+        match (&statement.kind, was) {
+            (Kind::Routine(head), Some(was)) if matches!(&was.kind, Kind::Routine(was) if was != head) => {
+                // Another result, or other names of parameters: that cannot be replaced in place.
+                writeln!(drops, "DROP {};", statement.key)?;
+                writeln!(creates, "\n{};", statement.text)?;
+                made_anew.insert(statement.key.clone());
+                changes.push(format!("make anew {}", statement.key));
+            }
+            (Kind::Routine(_), _) => {
+                writeln!(
+                    creates,
+                    "\n{};",
+                    statement.text.replacen("CREATE ", "CREATE OR REPLACE ", 1)
+                )?;
+                changes.push(format!(
+                    "{} {}",
+                    if was.is_some() { "replace" } else { "add" },
+                    statement.key
+                ));
+            }
+            (Kind::Comment(_), _) => writeln!(creates, "{};", statement.text)?,
+            (Kind::Other, None) => {
+                writeln!(creates, "\n{};", statement.text)?;
+                changes.push(format!("add {}", statement.key));
+            }
+            (Kind::Other, Some(_)) => by_hand.push(statement.key.clone()),
+        }
+    }
+    let text = if drops.is_empty() {
+        creates
+    } else {
+        format!("\n{drops}{creates}")
+    };
+    Ok(Script { text, changes, by_hand })
+}
+
+/// Whether a statement is the comment of something that loses it by being made anew.
+fn remakes(made_anew: &BTreeSet<String>, statement: &Statement) -> bool {
+    matches!(&statement.kind, Kind::Comment(object) if made_anew.contains(object))
+}
+
+fn twice(statements: &[Statement]) -> &str {
+    let mut seen = BTreeSet::new();
+    let found = statements.iter().find(|s| !seen.insert(s.key.as_str()));
+    found.map_or("", |s| s.key.as_str())
+}
+
+fn numbers(version: &str) -> Vec<u32> {
+    version.split('.').filter_map(|number| number.parse().ok()).collect()
+}
+
+fn read(file: &Path) -> Result<String> {
+    fs::read_to_string(file).with_context(|| format!("read {}", file.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::difference;
+
+    const OLD: &str = "
+        -- What stays; with a 'quote.
+        CREATE FUNCTION s.same(a int) RETURNS int LANGUAGE sql AS $$ SELECT a; -- $1 \n $$;
+        COMMENT ON FUNCTION s.same(int) IS 'it''s; the same';
+        CREATE FUNCTION s.body() RETURNS int LANGUAGE sql AS $body$ SELECT 1 $body$;
+        COMMENT ON FUNCTION s.body() IS 'body';
+        CREATE FUNCTION s.result() RETURNS int LANGUAGE sql AS 'SELECT 1';
+        COMMENT ON FUNCTION s.result() IS 'result';
+        CREATE PROCEDURE s.gone(a text) LANGUAGE sql AS '';
+        COMMENT ON PROCEDURE s.gone(text) IS 'gone';
+        CREATE TYPE s.t AS (a int);
+        COMMENT ON TYPE s.t IS 't';";
+
+    #[test]
+    fn nothing_changed_is_nothing_to_do() {
+        let script = difference(OLD, &format!("/* moved /* about */ */{OLD}")).unwrap();
+        assert_eq!(script.text, "");
+        assert!(script.changes.is_empty() && script.by_hand.is_empty());
+    }
+
+    #[test]
+    fn each_change_has_its_statement() {
+        let new = OLD
+            .replace("SELECT 1 $body$", "SELECT 2 $body$")
+            .replace("s.result() RETURNS int", "s.result() RETURNS bigint")
+            .replace("'t'", "'of t'")
+            .replace("(a int);", "(a int, b int);");
+        let gone = new.find("CREATE PROCEDURE").unwrap()..new.find("CREATE TYPE").unwrap();
+        let mut new = new;
+        new.replace_range(
+            gone,
+            "CREATE AGGREGATE s.more(int) (SFUNC = int4pl, STYPE = int); COMMENT ON AGGREGATE s.more(int) IS 'm';\n",
+        );
+        let script = difference(OLD, &new).unwrap();
+        let expected = "
+DROP PROCEDURE s.gone(text);
+DROP FUNCTION s.result();
+
+CREATE OR REPLACE FUNCTION s.body() RETURNS int LANGUAGE sql AS $body$ SELECT 2 $body$;
+
+CREATE FUNCTION s.result() RETURNS bigint LANGUAGE sql AS 'SELECT 1';
+COMMENT ON FUNCTION s.result() IS 'result';
+
+CREATE OR REPLACE AGGREGATE s.more(int) (SFUNC = int4pl, STYPE = int);
+COMMENT ON AGGREGATE s.more(int) IS 'm';
+COMMENT ON TYPE s.t IS 'of t';
+";
+        assert_eq!(script.text, expected);
+        assert_eq!(script.by_hand, ["TYPE s.t"]);
+    }
+
+    #[test]
+    fn an_object_without_a_comment_is_refused() {
+        let error = difference("", "CREATE FUNCTION s.mute() RETURNS int LANGUAGE sql AS ''").unwrap_err();
+        assert!(error.to_string().contains("s.mute has no COMMENT"), "{error}");
+    }
+}

@@ -1,0 +1,253 @@
+//! A store that an earlier version, or an earlier PostgreSQL, made is brought up to date: nothing of it is lost, and nothing
+//! tells it from a new one.
+
+#![allow(
+    clippy::unwrap_used,
+    reason = "in tests a panic is the message, outside a #[test] function too"
+)]
+
+use std::io::Write as _;
+
+use iot_kpi_tests::answers::{self, Answers};
+use iot_kpi_tests::catalog;
+use iot_kpi_tests::installation::Installation;
+use iot_kpi_tests::postgres::{Database, Postgres, Stop, shared};
+use iot_kpi_tests::upgrade::{Fixture, Step};
+use postgres::Client;
+
+#[test]
+fn the_script_is_what_sql_install_asks_for() {
+    let step = Step::find().unwrap();
+    let should_be = step.script().unwrap();
+    let is = std::fs::read_to_string(step.file()).unwrap();
+    assert!(
+        is == should_be.text,
+        "run `make upgrade-script`: {} is not up to date with sql/install, which would {:#?}",
+        step.file().display(),
+        should_be.changes
+    );
+    assert!(
+        should_be.by_hand.is_empty(),
+        "by hand, above the mark: {:?}",
+        should_be.by_hand
+    );
+}
+
+#[test]
+fn an_updated_extension_is_like_a_new_one() {
+    let new = shared().extension("upgrade_new");
+    let updated = old_extension("upgrade_updated");
+    updated
+        .client()
+        .batch_execute("ALTER EXTENSION pg_iot_kpi UPDATE")
+        .unwrap();
+    let [is, should_be] = [&updated, &new].map(|database| catalog::extension(&mut database.client()).unwrap());
+    assert!(should_be.len() > 200, "only {} objects compared", should_be.len());
+    equal(
+        &catalog::differences(&is, &should_be),
+        "an updated extension and a new one",
+    );
+}
+
+#[test]
+fn an_updated_store_is_like_a_new_one() {
+    let new = shared().store("upgrade_store_new");
+    let updated = old_extension("upgrade_store_updated");
+    let mut client = updated.client();
+    create_store(&mut client);
+    let old = catalog::store(&mut client).unwrap();
+    client.batch_execute("ALTER EXTENSION pg_iot_kpi UPDATE").unwrap();
+    let health = "SELECT status FROM iot_kpi.health() WHERE \"check\" = 'store'";
+    let health: String = client.query_one(health, &[]).unwrap().get(0);
+    create_store(&mut client);
+    let is = catalog::store(&mut client).unwrap();
+    let should_be = catalog::store(&mut new.client()).unwrap();
+    equal(&catalog::differences(&is, &should_be), "an updated store and a new one");
+    // Whoever forgets create_store() must be told.
+    let changed = catalog::differences(&old, &should_be);
+    assert_eq!(
+        health == "ok",
+        changed.is_empty(),
+        "health() says {health:?}, and create_store() changes:\n{}\nraise store_version in default_settings()",
+        changed.join("\n")
+    );
+}
+
+#[test]
+fn a_store_of_the_last_version_answers_as_it_did() {
+    let fixture = Fixture::of(Step::find().unwrap().from());
+    let expected = fixture.answers().unwrap();
+    let database = old_extension("upgrade_filled");
+    let mut client = database.client();
+    create_store(&mut client);
+    fixture.load(&database).unwrap();
+    // The files are installed before the database is updated: old SQL calls the new library.
+    same_answers(&mut client, &expected, "before the update");
+
+    client.batch_execute("ALTER EXTENSION pg_iot_kpi UPDATE").unwrap();
+    create_store(&mut client);
+    same_answers(&mut client, &expected, "after the update");
+    let tables = answers::tables(&mut client).unwrap();
+    create_store(&mut client);
+    assert_eq!(
+        tables,
+        answers::tables(&mut client).unwrap(),
+        "create_store() run again"
+    );
+
+    // Its triggers are at work, and the calculations that 0.1.0 left can be made anew.
+    client
+        .batch_execute("INSERT INTO iot.device_metrics VALUES ('CAM_001', 'heartbeat', '2026-02-28 22:01:01+00', 1)")
+        .unwrap();
+    let stale = "SELECT count(*) FROM iot.kpi_calculations WHERE stale AND device_id = 'CAM_001'";
+    assert!(client.query_one(stale, &[]).unwrap().get::<_, i64>(0) > 0);
+    let calculate =
+        "SELECT iot_kpi.calculate_kpis('[2026-02-28 00:00+00, 2026-03-01 02:00+00)', as_of => '2026-03-01 04:00+00')";
+    assert!(client.query_one(calculate, &[]).unwrap().get::<_, i64>(0) > 0);
+    client
+        .batch_execute("DELETE FROM iot.device_metrics WHERE time = '2026-02-28 22:01:01+00'")
+        .unwrap();
+    client.query_one(calculate, &[]).unwrap();
+    let expected: Answers = expected
+        .into_iter()
+        .filter(|(name, _)| !name.contains("series"))
+        .collect();
+    same_answers(&mut client, &expected, "after calculating anew");
+}
+
+#[test]
+fn states_of_the_last_version_are_read_in_binary() {
+    let fixture = Fixture::of(Step::find().unwrap().from());
+    let database = shared().store("upgrade_states");
+    fixture.load(&database).unwrap();
+    let mut client = database.client();
+    let text = "SELECT string_agg(s::text, ' ' ORDER BY device_id) FROM public.states s";
+    let as_text: String = client.query_one(text, &[]).unwrap().get(0);
+    client.batch_execute("TRUNCATE public.states").unwrap();
+    let mut copy = client.copy_in("COPY public.states FROM STDIN (FORMAT binary)").unwrap();
+    copy.write_all(&fixture.states().unwrap()).unwrap();
+    assert_eq!(copy.finish().unwrap(), 3);
+    let as_binary: String = client.query_one(text, &[]).unwrap().get(0);
+    assert_eq!(as_text, as_binary);
+    same_answers(&mut client, &fixture.answers().unwrap(), "from binary states");
+}
+
+#[test]
+fn dropping_the_extension_leaves_every_value() {
+    let database = shared().store("upgrade_dropped");
+    let mut client = database.client();
+    client.batch_execute(answers::FILL).unwrap();
+    let mut expected = answers::ask(&mut client).unwrap();
+    let mut tables = answers::tables(&mut client).unwrap();
+    let refused = client.batch_execute("DROP EXTENSION pg_iot_kpi").unwrap_err();
+    assert_eq!(refused.code().unwrap().code(), "2BP01", "{refused}");
+    client.batch_execute("DROP EXTENSION pg_iot_kpi CASCADE").unwrap();
+    // A column of the extension's type goes with it.
+    expected.remove("states");
+    tables.remove("states");
+    let mut left = answers::tables(&mut client).unwrap();
+    left.remove("states");
+    assert_eq!(left, tables);
+
+    client
+        .batch_execute("CREATE EXTENSION pg_iot_kpi; DROP TABLE public.states")
+        .unwrap();
+    create_store(&mut client);
+    same_answers(&mut client, &expected, "with the extension created anew");
+}
+
+/// To the private PostgreSQL 18: from 15 when that is under test, else from itself.
+#[test]
+fn pg_upgrade_takes_the_store_along() {
+    let latest = Installation::private().ok().filter(has_extension);
+    let latest = latest.unwrap_or_else(|| Installation::find().unwrap());
+    // PostgreSQL 18 would have checksums, which a cluster of 15 has not.
+    let options = |installation: &Installation| {
+        if installation.major() >= 18 {
+            vec!["--no-data-checksums"]
+        } else {
+            vec![]
+        }
+    };
+    let found = Installation::find().unwrap();
+    let mut old = Postgres::stopped(found.clone(), &options(&found), &[]).unwrap();
+    old.start().unwrap();
+    let database = old.store("iot");
+    database.client().batch_execute(answers::FILL).unwrap();
+    let expected = answers::ask(&mut database.client()).unwrap();
+    let tables = answers::tables(&mut database.client()).unwrap();
+    old.stop(Stop::Fast).unwrap();
+
+    let mut new = Postgres::stopped(latest.clone(), &options(&latest), &[]).unwrap();
+    let output = new
+        .command("pg_upgrade")
+        .args([
+            "--username=postgres",
+            "--no-sync",
+            "--old-port=50431",
+            "--new-port=50432",
+        ])
+        .arg("--old-bindir")
+        .arg(found.bin())
+        .arg("--new-bindir")
+        .arg(latest.bin())
+        .arg("--old-datadir")
+        .arg(old.data())
+        .arg("--new-datadir")
+        .arg(new.data())
+        .arg("--socketdir")
+        .arg(new.socket_folder())
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(
+        output.status.success(),
+        "{said}\n{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    new.start().unwrap();
+    let mut client = new.database("iot").client();
+    same_answers(&mut client, &expected, "after pg_upgrade");
+    assert_eq!(answers::tables(&mut client).unwrap(), tables);
+    client
+        .batch_execute("INSERT INTO iot.device_metrics VALUES ('CAM_001', 'heartbeat', '2026-02-28 22:01:01+00', 1)")
+        .unwrap();
+    let stale = "SELECT count(*) FROM iot.kpi_calculations WHERE stale AND device_id = 'CAM_001'";
+    assert!(client.query_one(stale, &[]).unwrap().get::<_, i64>(0) > 0);
+}
+
+fn has_extension(installation: &Installation) -> bool {
+    let folder = installation.ask("--sharedir").unwrap();
+    std::path::Path::new(&folder)
+        .join("extension/pg_iot_kpi.control")
+        .exists()
+}
+
+/// A database with the extension as the last release had it.
+fn old_extension(name: &str) -> Database<'static> {
+    let database = shared().create_database(name).unwrap();
+    let step = Step::find().unwrap();
+    database
+        .client()
+        .batch_execute(&format!("CREATE EXTENSION pg_iot_kpi VERSION '{}'", step.from()))
+        .unwrap_or_else(|error| panic!("{error}: a released symbol of the library must stay; and see `make install`"));
+    database
+}
+
+fn create_store(client: &mut Client) {
+    client.batch_execute("SELECT iot_kpi.create_store()").unwrap();
+}
+
+fn same_answers(client: &mut Client, expected: &Answers, when: &str) {
+    let is = answers::ask_of(client, expected.keys()).unwrap();
+    equal(&answers::differences(expected, &is), when);
+}
+
+fn equal(differences: &[String], what: &str) {
+    let shown = differences.iter().take(20).cloned().collect::<Vec<_>>().join("\n");
+    assert!(
+        differences.is_empty(),
+        "{what}: {} differences\n{shown}",
+        differences.len()
+    );
+}
