@@ -130,15 +130,12 @@ CREATE FUNCTION iot_kpi.expired_metrics(OUT day timestamptz, OUT metrics text[])
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    -- The earliest UTC day that has expired for any metric, and which metrics it has expired for.
-    SELECT e.day, array_agg(e.metric ORDER BY e.metric) INTO day, metrics
-    FROM (SELECT t.metric, t.retention, greatest(t.expired_until, (
-                     SELECT to_timestamp(min(right(c.relname, 8)) || '+00', 'YYYYMMDDTZH')
-                     FROM pg_class c JOIN pg_inherits i ON i.inhrelid = c.oid
-                     WHERE i.inhparent = to_regclass('iot.device_metrics') AND c.relname ~ '^device_metrics_p\d{8}$')) AS day
-          FROM iot.metric_types t WHERE t.retention IS NOT NULL) e
-    WHERE e.day + interval '24 hours' <= now() - e.retention
-    GROUP BY e.day ORDER BY e.day LIMIT 1;
+    SELECT p.first, array_agg(t.metric ORDER BY t.metric) INTO day, metrics
+    FROM (SELECT right(c.relname, 8)::date::timestamp AT TIME ZONE 'UTC' AS first
+          FROM pg_class c JOIN pg_inherits i ON i.inhrelid = c.oid
+          WHERE i.inhparent = to_regclass('iot.device_metrics') AND c.relname ~ '^device_metrics_p\d{8}$') p
+    JOIN iot.metric_types t ON p.first + interval '24 hours' <= now() - t.retention AND p.first >= coalesce(t.expired_until, '-infinity')
+    GROUP BY p.first ORDER BY p.first LIMIT 1;
 END
 $$;
 COMMENT ON FUNCTION iot_kpi.expired_metrics() IS
