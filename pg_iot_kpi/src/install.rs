@@ -129,3 +129,19 @@ extension_sql_file!(
     name = "maintain",
     requires = ["health"]
 );
+extension_sql_file!(
+    "../../sql/install/62_deadlines.sql",
+    name = "deadlines",
+    requires = ["maintain"]
+);
+// Who may do what.
+extension_sql_file!(
+    "../../sql/install/70_grants.sql",
+    name = "grants",
+    requires = ["deadlines"]
+);
+extension_sql_file!(
+    "../../sql/install/71_row_security.sql",
+    name = "row_security",
+    requires = ["grants"]
+);

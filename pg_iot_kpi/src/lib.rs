@@ -9,6 +9,7 @@
 //! | [`aggregates`] | the two-step aggregates and their accessors, a file each |
 //! | [`rates`], [`scores`] | plain functions of counts, ratios and values |
 //! | [`reports`] | a device's dossier to rows |
+//! | [`worker`] | upkeep by itself, where the library is preloaded |
 //!
 //! Functions are declared in `sql/install/*.sql`, each under the name it has here with the prefix `iot_kpi_`.
 
@@ -23,3 +24,4 @@ mod ranges;
 mod rates;
 mod reports;
 mod scores;
+mod worker;

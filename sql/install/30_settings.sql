@@ -4,7 +4,7 @@
 CREATE FUNCTION iot_kpi.default_settings()
 RETURNS TABLE (name text, value text, kind text, description text)
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
-AS $$
+BEGIN ATOMIC
 VALUES
     ('unknown_devices', 'register', 'register|refuse',
      'What a sample of an unknown device does: register the device on first sight, or be refused'),
@@ -16,9 +16,17 @@ VALUES
      'How long samples are kept; older ones are refused and drop_expired() drops them. NULL keeps everything'),
     ('partitions_ahead', '3 days', 'interval',
      'How far ahead of now partitions are made'),
-    ('store_version', '1', 'internal',
-     'Version of the tables in schema iot, written by create_store()')
-$$;
+    ('calculations', 'on', 'on|off',
+     'Whether upkeep calculates the hours and days that are over'),
+    ('deadlines', 'on', 'on|off',
+     'Whether upkeep records and announces devices that fall silent, and their return'),
+    ('upkeep_batch', '50', 'count',
+     'How many devices upkeep handles in one transaction, 1 to 10000'),
+    ('evidence_from', NULL, 'internal',
+     'Before this instant the retention of a metric has deleted samples that KPIs were made of, written by upkeep'),
+    ('store_version', '2', 'internal',
+     'Version of the tables in schema iot, written by create_store()');
+END;
 COMMENT ON FUNCTION iot_kpi.default_settings() IS
     'Every setting of a store with its default value, its kind (an interval, or the allowed words) and its meaning';
 
@@ -56,6 +64,9 @@ BEGIN
             RAISE EXCEPTION 'setting % cannot be %', quote_literal(NEW.name), quote_literal(NEW.value)
                 USING ERRCODE = 'invalid_parameter_value', HINT = 'Give a duration up to 1000 years; a retention of at least a day.';
         END IF;
+    ELSIF wanted = 'count' AND (NEW.value !~ '^[0-9]{1,5}$' OR NEW.value::integer NOT BETWEEN 1 AND 10000) THEN
+        RAISE EXCEPTION 'setting % cannot be %', quote_literal(NEW.name), quote_literal(NEW.value)
+            USING ERRCODE = 'invalid_parameter_value', HINT = 'Give a whole number from 1 to 10000.';
     ELSIF wanted LIKE '%|%' AND NEW.value <> ALL (string_to_array(wanted, '|')) THEN
         RAISE EXCEPTION 'setting % cannot be %', quote_literal(NEW.name), quote_literal(NEW.value)
             USING ERRCODE = 'invalid_parameter_value', HINT = format('Give one of: %s.', replace(wanted, '|', ', '));

@@ -159,6 +159,22 @@ BEGIN
         ADD COLUMN IF NOT EXISTS messages_per_second float8;
     CREATE INDEX IF NOT EXISTS kpi_calculations_fresh_idx ON iot.kpi_calculations (grain, period, device_id) WHERE NOT stale;
     CREATE INDEX IF NOT EXISTS kpi_calculations_stale_idx ON iot.kpi_calculations (device_id) WHERE stale;
+
+    -- Since store version 2.
+    ALTER TABLE iot.device_liveness ADD COLUMN IF NOT EXISTS silent_since timestamptz;
+    ALTER TABLE iot.metric_types
+        ADD COLUMN IF NOT EXISTS retention interval
+            CONSTRAINT retention_of_a_day CHECK (isfinite(retention) AND retention >= '1 day'),
+        ADD COLUMN IF NOT EXISTS expired_until timestamptz;
+    CREATE TABLE IF NOT EXISTS iot.upkeep (
+        step text COLLATE "C" PRIMARY KEY,
+        started_at timestamptz,
+        finished_at timestamptz,
+        run_by text,
+        calculated_until timestamptz,
+        error text,
+        error_at timestamptz
+    );
 END
 $$;
 COMMENT ON FUNCTION iot_kpi.create_store_tables() IS 'Step of create_store(): the tables, those that are missing';
@@ -202,6 +218,8 @@ BEGIN
         ['metric_types', 'minimum', 'Smallest value accepted; NULL: no limit'],
         ['metric_types', 'maximum', 'Largest value accepted; NULL: no limit'],
         ['metric_types', 'description', 'Meaning'],
+        ['metric_types', 'retention', 'How long its samples are kept where that is shorter than the setting retention; NULL: as long as all'],
+        ['metric_types', 'expired_until', 'Its samples before this instant have been deleted, written by upkeep'],
 
         ['device_metrics', '', 'Metric samples, one partition a UTC day'],
         ['device_metrics', 'device_id', 'Device that sent the sample'],
@@ -224,6 +242,7 @@ BEGIN
         ['device_liveness', 'last_beat', 'Time of its latest beat, see devices.heartbeat_metric'],
         ['device_liveness', 'last_status', 'Its latest status'],
         ['device_liveness', 'last_status_at', 'Time of its latest status sample'],
+        ['device_liveness', 'silent_since', 'The deadline that it missed, where upkeep has recorded that; NULL once it reports again'],
         ['device_liveness', 'calculated_at', 'When KPIs that depend on it were last calculated'],
         ['device_liveness', 'calculated_until', 'No kpi_calculations row that depends on it reaches further; older samples must mark such rows stale'],
 
@@ -242,6 +261,15 @@ BEGIN
         ['slo_targets', 'kpi', 'KPI the objective is about, a column of device_kpis()'],
         ['slo_targets', 'objective', 'Ratio to reach, between 0 and 1'],
         ['slo_targets', 'period', 'Length of the sliding period it is judged over; exact, no months'],
+
+        ['upkeep', '', 'Upkeep, a row for each of its steps and one for the run as a whole'],
+        ['upkeep', 'step', 'partitions, deadlines, calculations, retention; run: all of them'],
+        ['upkeep', 'started_at', 'When the last run began'],
+        ['upkeep', 'finished_at', 'When it was last finished without an error'],
+        ['upkeep', 'run_by', 'worker, or session: somebody called maintain()'],
+        ['upkeep', 'calculated_until', 'Of the step calculations: no hour before this one was missing then'],
+        ['upkeep', 'error', 'What last went wrong'],
+        ['upkeep', 'error_at', 'When that was'],
 
         ['kpi_calculations', '', 'Calculated KPIs of whole hours and days, written by calculate_kpis()'],
         ['kpi_calculations', 'device_id', 'Device'],
@@ -343,7 +371,8 @@ BEGIN
         REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows
         FOR EACH STATEMENT EXECUTE FUNCTION iot_kpi.metric_types_updated();
     CREATE OR REPLACE TRIGGER metric_types_deleted AFTER DELETE ON iot.metric_types
-        FOR EACH STATEMENT EXECUTE FUNCTION iot_kpi.everything_changed();
+        REFERENCING OLD TABLE AS old_rows
+        FOR EACH STATEMENT EXECUTE FUNCTION iot_kpi.metric_types_deleted();
 
     CREATE OR REPLACE TRIGGER samples_inserted AFTER INSERT ON iot.device_metrics
         REFERENCING NEW TABLE AS new_rows
@@ -408,6 +437,7 @@ BEGIN
         END IF;
     END IF;
     PERFORM iot_kpi.create_store_tables();
+    PERFORM iot_kpi.create_store_deputies();
     PERFORM iot_kpi.create_store_comments();
     PERFORM iot_kpi.create_store_triggers();
     PERFORM iot_kpi.create_store_seeds();

@@ -10,7 +10,7 @@ CREATE FUNCTION iot_kpi.sample_fault(
     device_id text, device_known boolean, "time" timestamptz, earliest timestamptz, latest timestamptz)
 RETURNS text[]
 LANGUAGE sql STABLE PARALLEL SAFE
-AS $$
+BEGIN ATOMIC
 SELECT CASE
     WHEN device_id IS NULL THEN ARRAY['device_id', 'device_id is null', 'Name the device.']
     WHEN device_id = '' THEN ARRAY['device_id', 'device_id is empty', 'Name the device.']
@@ -22,15 +22,15 @@ SELECT CASE
     WHEN "time" > latest THEN ARRAY['time', 'time is in the future, after ' || latest::text,
                                     'Set the device''s clock, or see the setting clock_skew in iot.settings.']
     WHEN NOT device_known THEN ARRAY['device_id', 'unknown device', 'INSERT INTO iot.devices first, or set unknown_devices in iot.settings to register.']
-END
-$$;
+END;
+END;
 COMMENT ON FUNCTION iot_kpi.sample_fault(text, boolean, timestamptz, timestamptz, timestamptz) IS
     'What is wrong with the device and time of a sample: {field, reason, remedy}, or NULL. A NULL earliest or latest is no limit';
 
 CREATE FUNCTION iot_kpi.value_fault(metric text, kind text, minimum float8, maximum float8, value float8)
 RETURNS text[]
 LANGUAGE sql STABLE PARALLEL SAFE
-AS $$
+BEGIN ATOMIC
 SELECT CASE
     WHEN metric IS NULL THEN ARRAY['metric', 'metric is null', 'Name the metric.']
     WHEN metric = '' THEN ARRAY['metric', 'metric is empty', 'Name the metric.']
@@ -41,28 +41,36 @@ SELECT CASE
     WHEN NOT (value > '-infinity' AND value < 'infinity') THEN ARRAY['value', 'value is not a finite number', 'Leave the sample out when there is no value.']
     WHEN value < minimum THEN ARRAY['value', 'value is below the minimum ' || minimum::text, 'See iot.metric_types.']
     WHEN value > maximum THEN ARRAY['value', 'value is above the maximum ' || maximum::text, 'See iot.metric_types.']
-END
-$$;
+END;
+END;
 COMMENT ON FUNCTION iot_kpi.value_fault(text, text, float8, float8, float8) IS
     'What is wrong with the metric and value of a sample: {field, reason, remedy}, or NULL. A NULL kind: the metric is not registered';
 
 CREATE FUNCTION iot_kpi.status_fault(status text, reason text)
 RETURNS text[]
 LANGUAGE sql STABLE PARALLEL SAFE
-AS $$
+BEGIN ATOMIC
 SELECT CASE
     WHEN status IS NULL THEN ARRAY['status', 'status is null', 'Use online, degraded, offline, error, maintenance or unknown.']
     WHEN status NOT IN ('online', 'degraded', 'offline', 'error', 'maintenance', 'unknown')
         THEN ARRAY['status', 'unknown status', 'Use online, degraded, offline, error, maintenance or unknown.']
     WHEN pg_catalog.length(reason) > 1000 THEN ARRAY['reason', 'reason is longer than 1000 characters', 'Shorten it.']
-END
-$$;
+END;
+END;
 COMMENT ON FUNCTION iot_kpi.status_fault(text, text) IS
     'What is wrong with the status of a sample: {field, reason, remedy}, or NULL';
 
+CREATE FUNCTION iot_kpi.of_upkeep(reason text) RETURNS boolean
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN coalesce(pg_catalog.starts_with(reason, 'iot_kpi: '), false);
+COMMENT ON FUNCTION iot_kpi.of_upkeep(text) IS
+    'Whether a row of iot.device_status_history is upkeep''s record of a missed deadline and no sample of the device: no report counts it';
+
 CREATE FUNCTION iot_kpi.abbreviated(value text) RETURNS text
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
-AS $$ SELECT CASE WHEN pg_catalog.length(value) > 100 THEN pg_catalog.left(value, 100) || '…' ELSE value END $$;
+BEGIN ATOMIC
+SELECT CASE WHEN pg_catalog.length(value) > 100 THEN pg_catalog.left(value, 100) || '…' ELSE value END;
+END;
 COMMENT ON FUNCTION iot_kpi.abbreviated(text) IS 'A value as messages show it, at most 100 characters';
 
 CREATE FUNCTION iot_kpi.refuse_sample(relation text, "row" bigint, device_id text, "time" timestamptz, what text, fault text[])
@@ -84,7 +92,9 @@ COMMENT ON FUNCTION iot_kpi.refuse_sample(text, bigint, text, timestamptz, text,
 
 CREATE FUNCTION iot_kpi.quiet() RETURNS boolean
 LANGUAGE sql STABLE
-AS $$ SELECT pg_catalog.current_setting('iot_store.quiet', true) = 'on' $$;
+BEGIN ATOMIC
+SELECT pg_catalog.current_setting('iot_store.quiet', true) = 'on';
+END;
 COMMENT ON FUNCTION iot_kpi.quiet() IS
     'Whether the triggers leave the running statement alone, because the function that runs it does their work itself';
 
@@ -116,7 +126,7 @@ $$;
 COMMENT ON FUNCTION iot_kpi.lock_for_calculation(text[], timestamptz) IS
     'First step of a calculation: locks devices (NULL: all) and their collectors against writers, and notes that periods up to an instant depend on them. Read the evidence in a later statement';
 
-CREATE FUNCTION iot_kpi.mark_stale(device_ids text[], firsts timestamptz[], lasts timestamptz[]) RETURNS void
+CREATE FUNCTION iot_kpi.mark_rows_stale(device_ids text[], firsts timestamptz[], lasts timestamptz[]) RETURNS void
 LANGUAGE sql SET search_path = pg_catalog, pg_temp
 AS $$
 -- A beat reaches past itself; what a collector sends decides what is known of its devices. Seconds, not days: a day of an interval
@@ -145,6 +155,21 @@ WITH changed AS (
 UPDATE iot.kpi_calculations k SET stale = true
 FROM marked m
 WHERE k.device_id = m.device_id AND k.grain = m.grain AND k.period = m.period AND NOT k.stale
+$$;
+COMMENT ON FUNCTION iot_kpi.mark_rows_stale(text[], timestamptz[], timestamptz[]) IS
+    'Step of mark_stale()';
+
+CREATE FUNCTION iot_kpi.mark_stale(device_ids text[], firsts timestamptz[], lasts timestamptz[]) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF row_security_active('iot.devices') THEN
+        -- Whom a collector observes, its writer may not see.
+        PERFORM iot.mark_stale_as_owner(device_ids, firsts, lasts);
+    ELSE
+        PERFORM iot_kpi.mark_rows_stale(device_ids, firsts, lasts);
+    END IF;
+END
 $$;
 COMMENT ON FUNCTION iot_kpi.mark_stale(text[], timestamptz[], timestamptz[]) IS
     'Marks the calculations stale that samples of devices between two instants bear upon; -infinity and infinity are allowed. Lock the devices first';
@@ -223,6 +248,9 @@ DECLARE
     calculated timestamptz;
     recount text[];
 BEGIN
+    IF TG_OP = 'DELETE' AND iot_kpi.quiet() THEN
+        RETURN NULL;
+    END IF;
     IF TG_OP <> 'DELETE' THEN
         SELECT array_agg(device_id) AS device_ids, array_agg(first) AS firsts, array_agg(last) AS lasts, array_agg(beat) AS beats,
                array_agg(received) AS received, array_agg(heartbeat_metric) AS heartbeat_metrics,
@@ -329,7 +357,8 @@ BEGIN
     PERFORM iot_kpi.lock_liveness(device_ids);
     UPDATE iot.device_liveness l SET last_status = s.status, last_status_at = s."time"
     FROM unnest(device_ids) touched (device_id)
-         LEFT JOIN LATERAL (SELECT h.status, h."time" FROM iot.device_status_history h WHERE h.device_id = touched.device_id
+         LEFT JOIN LATERAL (SELECT h.status, h."time" FROM iot.device_status_history h
+                            WHERE h.device_id = touched.device_id AND NOT iot_kpi.of_upkeep(h.reason)
                             ORDER BY h."time" DESC LIMIT 1) s ON true
     WHERE l.device_id = touched.device_id AND (l.last_status, l.last_status_at) IS DISTINCT FROM (s.status, s."time");
     -- A status holds until the next one, however late that comes.

@@ -31,6 +31,25 @@ END
 $$;
 COMMENT ON FUNCTION iot_kpi.metric_types_updated() IS 'Statement trigger of iot.metric_types: a changed kind makes every calculation stale';
 
+CREATE FUNCTION iot_kpi.metric_types_deleted() RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    used text;
+BEGIN
+    -- A look into the key for each device: samples of a metric alone are in no index.
+    SELECT o.metric INTO used FROM old_rows o, iot.devices d
+    WHERE EXISTS (SELECT FROM iot.device_metrics s WHERE s.device_id = d.device_id AND s.metric = o.metric)
+    LIMIT 1;
+    IF used IS NOT NULL THEN
+        RAISE EXCEPTION 'metric % still has samples', quote_literal(used)
+            USING ERRCODE = 'foreign_key_violation', HINT = 'Delete its rows of iot.device_metrics first.';
+    END IF;
+    RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION iot_kpi.metric_types_deleted() IS 'Statement trigger of iot.metric_types: refuses to delete a metric that has samples';
+
 CREATE FUNCTION iot_kpi.check_duration(field text, value interval) RETURNS void
 LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp
 AS $$

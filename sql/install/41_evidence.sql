@@ -198,15 +198,16 @@ BEGIN
     LEFT JOIN LATERAL (
         SELECT iot_kpi.status_agg(s.time, s.status) AS statuses
         FROM ((SELECT h.time, h.status FROM iot.device_status_history h
-               WHERE h.device_id = d.device_id AND h.time < window_start
+               WHERE h.device_id = d.device_id AND h.time < window_start AND NOT iot_kpi.of_upkeep(h.reason)
                ORDER BY h.time DESC LIMIT 1)
               UNION ALL
               SELECT h.time, h.status FROM iot.device_status_history h
-              WHERE h.device_id = d.device_id AND h.time >= window_start AND h.time < window_end) AS s
+              WHERE h.device_id = d.device_id AND h.time >= window_start AND h.time < window_end
+                AND NOT iot_kpi.of_upkeep(h.reason)) AS s
     ) AS sampled_status ON true
     LEFT JOIN LATERAL (
         SELECT h.status FROM iot.device_status_history h
-        WHERE h.device_id = d.device_id AND h.time <= as_of
+        WHERE h.device_id = d.device_id AND h.time <= as_of AND NOT iot_kpi.of_upkeep(h.reason)
           AND (d.status_ttl IS NULL OR h.time > as_of - d.status_ttl)
         ORDER BY h.time DESC LIMIT 1
     ) AS said ON true

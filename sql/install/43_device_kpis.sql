@@ -32,7 +32,7 @@ RETURNS TABLE (
     attempts bigint, failed bigint, error_rate double precision, error_rate_low double precision,
     error_rate_high double precision, bytes_per_second double precision, messages_per_second double precision
 )
-    LANGUAGE sql STABLE AS $$
+    LANGUAGE sql STABLE BEGIN ATOMIC
 SELECT e.device_id, e.name, e.device_type, e.location, e.status, e.live, e.never_seen, e.last_measured, e.last_received,
        -- A window of which nothing has happened has no time in any class.
        coalesce(r.up_time, '0'), coalesce(r.down_time, '0'), coalesce(r.unknown_time, '0'), coalesce(r.excluded_time, '0'),
@@ -43,7 +43,7 @@ SELECT e.device_id, e.name, e.device_type, e.location, e.status, e.live, e.never
        r.bytes_per_second, r.messages_per_second
 FROM iot_kpi.evidence_of(during, device_ids, as_of) AS e
 LEFT JOIN LATERAL iot_kpi.device_report(e.dossier) AS r ON true
-ORDER BY e.device_id
-$$;
+ORDER BY e.device_id;
+END;
 COMMENT ON FUNCTION iot_kpi.device_kpis(tstzrange, text[], timestamptz) IS
     'every KPI of each device over the part of a window before as_of; device_ids NULL is all; status and live are those at as_of';

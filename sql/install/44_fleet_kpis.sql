@@ -27,7 +27,7 @@ CREATE FUNCTION iot_kpi.group_kpis(
     responses iot_kpi.response_sketch, apdex double precision, attempts bigint, failed bigint,
     bytes_per_second double precision, messages_per_second double precision
 )
-    LANGUAGE sql STABLE AS $$
+    LANGUAGE sql STABLE BEGIN ATOMIC
 SELECT r.slot, min(r.slot_start), g.value, count(*),
        count(*) FILTER (WHERE at.required), count(*) FILTER (WHERE at.live AND at.required),
        count(*) FILTER (WHERE at.live AND at.required)::float8 / nullif(count(*) FILTER (WHERE at.required), 0),
@@ -56,8 +56,8 @@ CROSS JOIN LATERAL (SELECT CASE group_by WHEN 'device_type' THEN e.device_type W
                                          ELSE e.metadata ->> group_by END) AS g (value)
 -- An observer is not one of the fleet that it observes, unless it is asked for by name.
 WHERE iot_kpi.check_group(group_by) AND (device_ids IS NOT NULL OR NOT e.observes)
-GROUP BY g.value, r.slot
-$$;
+GROUP BY g.value, r.slot;
+END;
 COMMENT ON FUNCTION iot_kpi.group_kpis(tstzrange, text, text[], timestamptz, timestamptz[]) IS
     'the KPIs of groups of devices, for a window as a whole or for each slot between two edges';
 
@@ -72,7 +72,7 @@ CREATE FUNCTION iot_kpi.fleet_kpis(
     attempts bigint, failed bigint, error_rate double precision, error_rate_low double precision,
     error_rate_high double precision, bytes_per_second double precision, messages_per_second double precision
 )
-    LANGUAGE sql STABLE AS $$
+    LANGUAGE sql STABLE BEGIN ATOMIC
 SELECT g.group_value, g.devices, g.required, g.live, g.device_availability, g.mean_uptime, g.pooled_uptime, g.availability,
        g.consistency, g.failures, g.mtbf, g.mttr, g.longest_outage,
        coalesce(iot_kpi.count(g.responses), 0), iot_kpi.mean(g.responses), iot_kpi.percentile(g.responses, 0.5),
@@ -81,7 +81,7 @@ SELECT g.group_value, g.devices, g.required, g.live, g.device_availability, g.me
        g.bytes_per_second, g.messages_per_second
 FROM iot_kpi.group_kpis(during, group_by, device_ids, as_of) AS g,
      LATERAL iot_kpi.wilson_interval(g.failed, g.attempts) AS i
-ORDER BY g.group_value
-$$;
+ORDER BY g.group_value;
+END;
 COMMENT ON FUNCTION iot_kpi.fleet_kpis(tstzrange, text, text[], timestamptz) IS
     'the KPIs of the fleet, or of each group of it by device_type, location or a metadata key; observers are left out unless named in device_ids';

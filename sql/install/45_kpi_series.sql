@@ -1,13 +1,13 @@
 -- A KPI over time, a series for each device or group.
 
 CREATE FUNCTION iot_kpi.kpi_names() RETURNS text[]
-    LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE BEGIN ATOMIC
 SELECT ARRAY['uptime', 'availability', 'device_availability', 'mean_uptime', 'pooled_uptime', 'live', 'up_time', 'down_time',
              'unknown_time', 'excluded_time', 'failures', 'mtbf', 'mttr', 'longest_outage', 'completeness', 'regularity',
              'stability', 'consistency', 'jitter', 'missed_beats', 'response_count', 'response_mean', 'response_p50',
              'response_p90', 'response_p95', 'response_p99', 'apdex', 'attempts', 'failed', 'error_rate', 'error_rate_low',
-             'error_rate_high', 'bytes_per_second', 'messages_per_second']
-$$;
+             'error_rate_high', 'bytes_per_second', 'messages_per_second'];
+END;
 COMMENT ON FUNCTION iot_kpi.kpi_names() IS 'the KPIs that kpi_series knows';
 
 CREATE FUNCTION iot_kpi.check_kpi(kpi text) RETURNS text
@@ -22,13 +22,15 @@ END $$;
 COMMENT ON FUNCTION iot_kpi.check_kpi(text) IS 'fails with a hint where a KPI is not known';
 
 CREATE FUNCTION iot_kpi.seconds(duration interval) RETURNS double precision
-    LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS $$ SELECT extract(epoch FROM duration)::float8 $$;
+    LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE BEGIN ATOMIC
+SELECT extract(epoch FROM duration)::float8;
+END;
 COMMENT ON FUNCTION iot_kpi.seconds(interval) IS 'an interval in seconds';
 
 CREATE FUNCTION iot_kpi.device_series(
     kpi text, during tstzrange, device_ids text[], as_of timestamptz, edges timestamptz[]
 ) RETURNS TABLE ("time" timestamptz, series text, value double precision)
-    LANGUAGE sql STABLE AS $$
+    LANGUAGE sql STABLE BEGIN ATOMIC
 SELECT r.slot_start, e.device_id,
        CASE kpi
            WHEN 'uptime' THEN r.uptime
@@ -67,15 +69,15 @@ SELECT r.slot_start, e.device_id,
            WHEN 'messages_per_second' THEN r.messages_per_second
        END::float8
 FROM iot_kpi.evidence_of(during, device_ids, as_of, edges) AS e,
-     LATERAL iot_kpi.device_report(e.dossier) AS r
-$$;
+     LATERAL iot_kpi.device_report(e.dossier) AS r;
+END;
 COMMENT ON FUNCTION iot_kpi.device_series(text, tstzrange, text[], timestamptz, timestamptz[]) IS
     'a KPI of each device for each slot between two edges';
 
 CREATE FUNCTION iot_kpi.group_series(
     kpi text, during tstzrange, group_by text, device_ids text[], as_of timestamptz, edges timestamptz[]
 ) RETURNS TABLE ("time" timestamptz, series text, value double precision)
-    LANGUAGE sql STABLE AS $$
+    LANGUAGE sql STABLE BEGIN ATOMIC
 SELECT g.slot_start, g.group_value,
        CASE kpi
            WHEN 'uptime' THEN g.pooled_uptime
@@ -114,8 +116,8 @@ SELECT g.slot_start, g.group_value,
            WHEN 'messages_per_second' THEN g.messages_per_second
        END::float8
 FROM iot_kpi.group_kpis(during, group_by, device_ids, as_of, edges) AS g
-WHERE g.slot IS NOT NULL
-$$;
+WHERE g.slot IS NOT NULL;
+END;
 COMMENT ON FUNCTION iot_kpi.group_series(text, tstzrange, text, text[], timestamptz, timestamptz[]) IS
     'a KPI of each group for each slot between two edges; uptime is the pooled one';
 

@@ -15,11 +15,11 @@ COMMENT ON FUNCTION iot_kpi.device_outages(iot_kpi.dossier, interval) IS 'the ou
 
 CREATE FUNCTION iot_kpi.status_periods(during tstzrange, device_ids text[] DEFAULT NULL, as_of timestamptz DEFAULT now())
 RETURNS TABLE (device_id text, started_at timestamptz, ended_at timestamptz, status text)
-    LANGUAGE sql STABLE AS $$
+    LANGUAGE sql STABLE BEGIN ATOMIC
 SELECT e.device_id, p.started_at, p.ended_at, p.status
 FROM iot_kpi.evidence_of(during, device_ids, as_of) AS e, LATERAL iot_kpi.device_periods(e.dossier) AS p
-ORDER BY e.device_id, p.started_at
-$$;
+ORDER BY e.device_id, p.started_at;
+END;
 COMMENT ON FUNCTION iot_kpi.status_periods(tstzrange, text[], timestamptz) IS
     'each device''s window in periods of one status without gap or overlap, excluded and unknown time included; a device that never sent a status is shown by its beats';
 
@@ -29,13 +29,13 @@ CREATE FUNCTION iot_kpi.outages(
     device_id text, started_at timestamptz, ended_at timestamptz, duration interval, ongoing boolean, began_before boolean,
     last_beat timestamptz
 )
-    LANGUAGE sql STABLE AS $$
+    LANGUAGE sql STABLE BEGIN ATOMIC
 SELECT e.device_id, o.started_at, o.ended_at, o.duration, o.ongoing, o.began_before,
        -- What was gathered reaches no further back than a beat proves anything.
        coalesce(o.last_beat, iot_kpi.beat_before(e.device_id, o.started_at))
 FROM iot_kpi.evidence_of(during, device_ids, as_of) AS e, LATERAL iot_kpi.device_outages(e.dossier, min_outage) AS o
-ORDER BY e.device_id, o.started_at
-$$;
+ORDER BY e.device_id, o.started_at;
+END;
 COMMENT ON FUNCTION iot_kpi.outages(tstzrange, interval, text[], timestamptz) IS
     'the outages of each device by heartbeats; those shorter than min_outage are none';
 

@@ -34,9 +34,9 @@ COMMENT ON FUNCTION iot_kpi.objective_time(text, text, text, tstzrange, text[], 
     'the pooled time of the devices that an objective is for';
 
 CREATE FUNCTION iot_kpi.objective_ratio(up_time interval, down_time interval) RETURNS double precision
-    LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS $$
-SELECT (extract(epoch FROM up_time) / nullif(extract(epoch FROM up_time + down_time), 0))::float8
-$$;
+    LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE BEGIN ATOMIC
+SELECT (extract(epoch FROM up_time) / nullif(extract(epoch FROM up_time + down_time), 0))::float8;
+END;
 COMMENT ON FUNCTION iot_kpi.objective_ratio(interval, interval) IS 'up / (up + down); NULL where both are zero';
 
 CREATE FUNCTION iot_kpi.slo_report(during tstzrange DEFAULT NULL, device_ids text[] DEFAULT NULL, as_of timestamptz DEFAULT now())
@@ -71,11 +71,11 @@ COMMENT ON FUNCTION iot_kpi.slo_report(tstzrange, text[], timestamptz) IS
 
 CREATE FUNCTION iot_kpi.burn_rate_policies()
 RETURNS TABLE (severity text, threshold double precision, long_window interval, short_window interval)
-    LANGUAGE sql IMMUTABLE PARALLEL SAFE ROWS 3 AS $$
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE ROWS 3 BEGIN ATOMIC
 VALUES ('page', 14.4::float8, interval '1 hour', interval '5 minutes'),
        ('page', 6::float8, interval '6 hours', interval '30 minutes'),
-       ('ticket', 1::float8, interval '72 hours', interval '6 hours')
-$$;
+       ('ticket', 1::float8, interval '72 hours', interval '6 hours');
+END;
 COMMENT ON FUNCTION iot_kpi.burn_rate_policies() IS
     'the multi-window policies of burn_rate_alerts: both windows must burn faster than the threshold';
 
@@ -108,11 +108,11 @@ CREATE FUNCTION iot_kpi.burn_over(
     kpi text, scope_kind text, scope_value text, objective double precision, look_back interval, device_ids text[],
     as_of timestamptz
 ) RETURNS TABLE (rate double precision, seen boolean)
-    LANGUAGE sql STABLE AS $$
+    LANGUAGE sql STABLE BEGIN ATOMIC
 SELECT iot_kpi.burn_rate(iot_kpi.objective_ratio(t.up_time, t.down_time), objective),
        t.up_time + t.down_time > interval '0' AND t.unknown_time <= t.up_time + t.down_time
-FROM iot_kpi.objective_time(kpi, scope_kind, scope_value, tstzrange(as_of - look_back, as_of), device_ids, as_of) AS t
-$$;
+FROM iot_kpi.objective_time(kpi, scope_kind, scope_value, tstzrange(as_of - look_back, as_of), device_ids, as_of) AS t;
+END;
 COMMENT ON FUNCTION iot_kpi.burn_over(text, text, text, double precision, interval, text[], timestamptz) IS
     'the burn rate of an objective over the time before as_of, and whether at least half of it was observed';
 

@@ -68,9 +68,9 @@ COMMENT ON FUNCTION iot_kpi.calculate_period(text[], text, timestamptz[]) IS
     'writes the calculations of devices for the periods between edges that are missing or stale; the devices must be locked';
 
 CREATE FUNCTION iot_kpi.no_evidence(edges timestamptz[]) RETURNS iot_kpi.evidence
-    LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
-SELECT iot_kpi.evidence_agg(NULL, NULL, NULL, NULL, false, edges) FROM (VALUES (1)) AS one
-$$;
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE BEGIN ATOMIC
+SELECT iot_kpi.evidence_agg(NULL, NULL, NULL, NULL, false, edges) FROM (VALUES (1)) AS one;
+END;
 COMMENT ON FUNCTION iot_kpi.no_evidence(timestamptz[]) IS 'the evidence of a device without samples';
 
 CREATE FUNCTION iot_kpi.calculate_kpis(

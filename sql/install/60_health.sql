@@ -8,7 +8,7 @@ AS $$
 DECLARE
     wanted constant text := (SELECT d.value FROM iot_kpi.default_settings() d WHERE d.name = 'store_version');
     tables constant text[] := ARRAY['devices', 'device_liveness', 'device_metrics', 'device_status_history', 'kpi_calculations',
-                                    'maintenance_windows', 'metric_types', 'settings', 'slo_targets'];
+                                    'maintenance_windows', 'metric_types', 'settings', 'slo_targets', 'upkeep'];
     installed text;
     available text;
     missing text;
@@ -16,6 +16,10 @@ DECLARE
     newest timestamptz;
     newest_received timestamptz;
     stale bigint;
+    last_run record;
+    last_error record;
+    fresh boolean;
+    fault text;
 BEGIN
     SELECT e.extversion, a.default_version INTO installed, available
     FROM pg_extension e LEFT JOIN pg_available_extensions a ON a.name = e.extname WHERE e.extname = 'pg_iot_kpi';
@@ -55,15 +59,37 @@ BEGIN
              ELSE format('%s devices, last measured %s, last received %s ago', found, newest, date_trunc('second', now() - newest_received)) END,
         CASE WHEN newest_received > now() - interval '15 min' THEN NULL ELSE 'Look whether the collector runs and can reach the database.' END;
 
-    SELECT count(*) INTO stale FROM iot.kpi_calculations k WHERE k.stale;
-    RETURN QUERY SELECT 'calculations', CASE WHEN stale = 0 THEN 'ok' ELSE 'warn' END,
-        format('%s stale', stale) || coalesce((SELECT ', last calculated ' || max(l.calculated_at) FROM iot.device_liveness l), ', none calculated yet'),
-        CASE WHEN stale = 0 THEN NULL ELSE 'SELECT iot_kpi.calculate_kpis(during) over the stale periods, or let maintenance do it' END;
+    SELECT u.finished_at, u.run_by INTO last_run FROM iot.upkeep u WHERE u.step = 'run' AND u.finished_at IS NOT NULL;
+    fresh := coalesce(last_run.finished_at > now() - interval '15 min', false);
+    SELECT u.step, u.error, u.error_at INTO last_error FROM iot.upkeep u WHERE u.error_at IS NOT NULL ORDER BY u.error_at DESC LIMIT 1;
+    fault := iot_kpi.upkeep_fault();
 
-    SELECT count(*) INTO found FROM pg_stat_activity a WHERE a.backend_type = 'pg_iot_kpi worker';
-    RETURN QUERY SELECT 'worker', CASE WHEN found > 0 THEN 'ok' ELSE 'warn' END,
-        CASE WHEN found > 0 THEN 'running' ELSE 'no background worker in this server' END,
-        CASE WHEN found > 0 THEN NULL ELSE 'Have cron run: CALL iot_kpi.maintain()' END;
+    SELECT count(*) INTO stale FROM iot.kpi_calculations k WHERE k.stale;
+    RETURN QUERY SELECT 'calculations', CASE WHEN stale = 0 OR fresh THEN 'ok' ELSE 'warn' END,
+        format('%s stale', stale) || coalesce((SELECT ', last calculated ' || max(l.calculated_at) FROM iot.device_liveness l), ', none calculated yet'),
+        CASE WHEN stale = 0 OR fresh THEN NULL ELSE 'SELECT iot_kpi.calculate_kpis(during) over the stale periods, or let upkeep do it' END;
+
+    SELECT count(*), min(e.day) INTO found, newest FROM iot_kpi.expired_partitions() e;
+    SELECT min(e.day) INTO newest_received FROM iot_kpi.expired_metrics() e;
+    RETURN QUERY SELECT 'retention', CASE WHEN found <= 1 AND newest_received IS NULL THEN 'ok' ELSE 'warn' END,
+        format('%s expired partitions', found) || coalesce(', the earliest of ' || to_char(newest AT TIME ZONE 'UTC', 'YYYY-MM-DD'), '')
+            || coalesce(', metrics expired from ' || to_char(newest_received AT TIME ZONE 'UTC', 'YYYY-MM-DD') || ' on', ''),
+        CASE WHEN found <= 1 AND newest_received IS NULL THEN NULL
+             ELSE 'See that upkeep runs; a report or a session that stays in a transaction keeps partitions from being dropped' END;
+
+    SELECT count(*) FILTER (WHERE t.missed), count(*) FILTER (WHERE t.returned) INTO found, stale FROM iot_kpi.deadlines() t;
+    RETURN QUERY SELECT 'deadlines', CASE WHEN iot_kpi.setting('deadlines') = 'off' OR found + stale = 0 OR fresh THEN 'ok' ELSE 'warn' END,
+        format('%s missed and %s returns not recorded yet', found, stale)
+            || CASE iot_kpi.setting('deadlines') WHEN 'off' THEN ': the setting deadlines is off' ELSE '' END,
+        CASE WHEN iot_kpi.setting('deadlines') = 'off' OR found + stale = 0 OR fresh THEN NULL ELSE 'See that upkeep runs' END;
+
+    RETURN QUERY SELECT 'upkeep', CASE WHEN fresh AND fault IS NULL THEN 'ok' ELSE 'warn' END,
+        coalesce(format('last run by %s finished %s ago', CASE last_run.run_by WHEN 'worker' THEN 'the background worker' ELSE 'maintain()' END,
+                        date_trunc('second', now() - last_run.finished_at)), 'has never run')
+            || CASE WHEN last_error.step IS NULL THEN ', no error'
+                    ELSE format(', last error %s ago in %s: %s', date_trunc('second', now() - last_error.error_at), last_error.step, last_error.error) END,
+        CASE WHEN fault IS NOT NULL THEN 'Mend what the error says; the step is tried again in every run'
+             WHEN NOT fresh THEN 'Preload pg_iot_kpi with iot_kpi.worker = on, or have cron run: CALL iot_kpi.maintain()' END;
 END
 $$;
 COMMENT ON FUNCTION iot_kpi.health() IS

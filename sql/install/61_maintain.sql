@@ -1,27 +1,318 @@
--- Upkeep from cron: each step is a transaction of its own, so none holds its locks for long.
+-- Upkeep: partitions ahead, missed deadlines, calculations, retention. One code for both ways to have it done: the background worker
+-- and CALL iot_kpi.maintain() call upkeep() until it has nothing left to do, a transaction a call.
+--
+-- A transaction is small, and none waits: for a lock at most lock_timeout of upkeep(), so that no writer queues up behind it for
+-- longer. What is in use is left for the next run. Each step finds its work by looking at the store, not at what a run before has
+-- noted: wherever a run is cut off, the next one goes on.
+
+CREATE FUNCTION iot_kpi.upkeep_lock() RETURNS bigint
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN 7666211735220613477::bigint;
+COMMENT ON FUNCTION iot_kpi.upkeep_lock() IS 'Key of the advisory lock that each transaction of upkeep holds, so that two runs never do the same thing at once';
+
+CREATE FUNCTION iot_kpi.upkeep_partitions(place jsonb) RETURNS jsonb
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    PERFORM iot_kpi.make_partitions();
+    RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION iot_kpi.upkeep_partitions(jsonb) IS 'Step of upkeep: makes the partitions that are wanted ahead';
+
+-- Calculations -----------------------------------------------------------------------------------------------------------------------
+
+CREATE FUNCTION iot_kpi.try_calculation(day timestamptz, device_ids text[]) RETURNS boolean
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    PERFORM iot_kpi.calculate_kpis(tstzrange(day, day + interval '24 hours'), device_ids);
+    RETURN true;
+EXCEPTION WHEN lock_not_available OR deadlock_detected THEN
+    -- A writer that takes its time. Waiting for it would make all the others wait.
+    RETURN false;
+END
+$$;
+COMMENT ON FUNCTION iot_kpi.try_calculation(timestamptz, text[]) IS
+    'Calculates what is missing or stale of devices on a UTC day, as far as it is over; returns false where one of them is being written';
+
+CREATE FUNCTION iot_kpi.upkeep_stale(place jsonb) RETURNS jsonb
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET timezone = 'UTC'
+SET plan_cache_mode = force_custom_plan
+AS $$
+DECLARE
+    since constant text := coalesce(place ->> 'from', '');
+    until text := place ->> 'to';
+    done constant timestamptz := coalesce((place ->> 'day')::timestamptz, '-infinity');
+    kept_from constant timestamptz := iot_kpi.kept_from();
+    next_day timestamptz;
+BEGIN
+    IF until IS NULL THEN
+        SELECT max(c.device_id) INTO until
+        FROM (SELECT DISTINCT k.device_id FROM iot.kpi_calculations k WHERE k.stale AND k.device_id > since
+              ORDER BY k.device_id LIMIT iot_kpi.setting('upkeep_batch')::integer) c;
+        IF until IS NULL THEN
+            RETURN NULL;
+        END IF;
+    END IF;
+    SELECT min(date_trunc('day', lower(k.period), 'UTC')) INTO next_day
+    FROM iot.kpi_calculations k
+    WHERE k.stale AND k.device_id > since AND k.device_id <= until
+      AND lower(k.period) >= greatest(kept_from, done + interval '24 hours') AND upper(k.period) <= now();
+    IF next_day IS NULL THEN
+        RETURN place - 'to' - 'day' || jsonb_build_object('from', until);
+    END IF;
+    PERFORM iot_kpi.try_calculation(next_day, (
+        SELECT array_agg(DISTINCT k.device_id) FROM iot.kpi_calculations k JOIN iot.devices d ON d.device_id = k.device_id
+        WHERE k.stale AND k.device_id > since AND k.device_id <= until
+          AND k.period && tstzrange(next_day, next_day + interval '24 hours')));
+    RETURN place || jsonb_build_object('to', until, 'day', next_day);
+END
+$$;
+COMMENT ON FUNCTION iot_kpi.upkeep_stale(jsonb) IS 'Part of upkeep_calculations(): a day of some devices whose calculations are stale';
+
+CREATE FUNCTION iot_kpi.upkeep_missing(place jsonb) RETURNS jsonb
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET timezone = 'UTC'
+SET plan_cache_mode = force_custom_plan
+AS $$
+DECLARE
+    until constant timestamptz := coalesce((place ->> 'until')::timestamptz, date_trunc('hour', now(), 'UTC'));
+    -- Yesterday and today. What is missing further back: calculate_kpis(during).
+    day constant timestamptz := coalesce((place ->> 'day')::timestamptz, date_trunc('day', until, 'UTC') - interval '24 hours');
+    since constant text := coalesce(place ->> 'from', '');
+    chosen text[];
+    postponed boolean := place ? 'postponed';
+BEGIN
+    IF until <= (SELECT u.calculated_until FROM iot.upkeep u WHERE u.step = 'calculations') THEN
+        RETURN NULL;
+    END IF;
+    SELECT array_agg(c.device_id ORDER BY c.device_id) INTO chosen
+    FROM (SELECT d.device_id FROM iot.devices d WHERE d.device_id > since
+          ORDER BY d.device_id LIMIT iot_kpi.setting('upkeep_batch')::integer) c;
+    IF chosen IS NOT NULL THEN
+        IF NOT iot_kpi.try_calculation(day, chosen) THEN
+            place := place || '{"postponed": true}';
+        END IF;
+        RETURN place || jsonb_build_object('until', until, 'day', day, 'from', chosen[cardinality(chosen)]);
+    ELSIF day + interval '24 hours' < until THEN
+        RETURN place - 'from' || jsonb_build_object('until', until, 'day', day + interval '24 hours');
+    END IF;
+    IF NOT postponed THEN
+        INSERT INTO iot.upkeep AS u (step, calculated_until) VALUES ('calculations', until)
+        ON CONFLICT (step) DO UPDATE SET calculated_until = excluded.calculated_until;
+    END IF;
+    RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION iot_kpi.upkeep_missing(jsonb) IS
+    'Part of upkeep_calculations(): once an hour is over, that hour and what else is missing since yesterday, of some devices';
+
+CREATE FUNCTION iot_kpi.upkeep_calculations(place jsonb) RETURNS jsonb
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    further jsonb;
+BEGIN
+    IF iot_kpi.setting('calculations') = 'off' THEN
+        RETURN NULL;
+    ELSIF place ->> 'part' IS DISTINCT FROM 'missing' THEN
+        further := iot_kpi.upkeep_stale(place);
+        RETURN coalesce(further, place - 'from' - 'to' - 'day' || '{"part": "missing"}');
+    END IF;
+    RETURN iot_kpi.upkeep_missing(place);
+END
+$$;
+COMMENT ON FUNCTION iot_kpi.upkeep_calculations(jsonb) IS 'Step of upkeep: calculates what is stale, then what is missing';
+
+-- Retention --------------------------------------------------------------------------------------------------------------------------
+
+CREATE FUNCTION iot_kpi.expired_metrics(OUT day timestamptz, OUT metrics text[])
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    SELECT p.first, array_agg(t.metric ORDER BY t.metric) INTO day, metrics
+    FROM (SELECT right(c.relname, 8)::date::timestamp AT TIME ZONE 'UTC' AS first
+          FROM pg_class c JOIN pg_inherits i ON i.inhrelid = c.oid
+          WHERE i.inhparent = to_regclass('iot.device_metrics') AND c.relname ~ '^device_metrics_p\d{8}$') p
+    JOIN iot.metric_types t ON p.first + interval '24 hours' <= now() - t.retention AND p.first >= coalesce(t.expired_until, '-infinity')
+    GROUP BY p.first ORDER BY p.first LIMIT 1;
+END
+$$;
+COMMENT ON FUNCTION iot_kpi.expired_metrics() IS
+    'The earliest UTC day that holds samples beyond the retention of their metric, and those metrics; NULL where there is none';
+
+CREATE FUNCTION iot_kpi.upkeep_metrics(place jsonb) RETURNS jsonb
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET timezone = 'UTC'
+SET plan_cache_mode = force_custom_plan
+AS $$
+DECLARE
+    expired constant record := iot_kpi.expired_metrics();
+    since constant text := coalesce(place ->> 'from', '');
+    deleting constant boolean := place ? 'deleting';
+    chosen text[];
+    evidence boolean;
+BEGIN
+    IF expired.day IS NULL THEN
+        RETURN NULL;
+    END IF;
+    SELECT array_agg(c.device_id ORDER BY c.device_id) INTO chosen
+    FROM (SELECT d.device_id FROM iot.devices d WHERE d.device_id > since
+          ORDER BY d.device_id LIMIT iot_kpi.setting('upkeep_batch')::integer) c;
+    IF chosen IS NULL AND NOT deleting THEN
+        RETURN place - 'from' || '{"deleting": true}';
+    ELSIF chosen IS NULL THEN
+        UPDATE iot.metric_types t SET expired_until = expired.day + interval '24 hours' WHERE t.metric = ANY (expired.metrics);
+        RETURN place - 'from' - 'deleting';
+    ELSIF NOT deleting THEN
+        -- All devices first, then the samples: a device's calculation also reads its collector's.
+        IF iot_kpi.setting('calculations') = 'on' AND NOT iot_kpi.try_calculation(expired.day, chosen) THEN
+            RETURN NULL;
+        END IF;
+    ELSE
+        PERFORM set_config('iot_store.quiet', 'on', true);
+        WITH deleted AS (
+            DELETE FROM iot.device_metrics m
+            WHERE m.device_id = ANY (chosen) AND m.metric = ANY (expired.metrics)
+              AND m."time" >= expired.day AND m."time" < expired.day + interval '24 hours'
+            RETURNING m.device_id, m.metric)
+        SELECT bool_or(g.metric IN ('response_time', 'error', 'bytes') OR coalesce(d.heartbeat_metric, g.metric) = g.metric)
+        INTO evidence
+        FROM (SELECT DISTINCT x.device_id, x.metric FROM deleted x) g JOIN iot.devices d ON d.device_id = g.device_id;
+        PERFORM set_config('iot_store.quiet', '', true);
+        IF evidence THEN
+            UPDATE iot.settings s
+            SET value = to_char(greatest(s.value::timestamptz, expired.day + interval '24 hours') AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"')
+            WHERE s.name = 'evidence_from';
+        END IF;
+    END IF;
+    RETURN place || jsonb_build_object('from', chosen[cardinality(chosen)]);
+END
+$$;
+COMMENT ON FUNCTION iot_kpi.upkeep_metrics(jsonb) IS
+    'Part of upkeep_retention(): a day that is beyond the retention of some metrics. Calculated for all devices, then their samples are deleted';
+
+CREATE FUNCTION iot_kpi.upkeep_retention(place jsonb) RETURNS jsonb
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    expired record;
+BEGIN
+    IF place ->> 'part' = 'metrics' THEN
+        RETURN iot_kpi.upkeep_metrics(place);
+    END IF;
+    SELECT * INTO expired FROM iot_kpi.expired_partitions() LIMIT 1;
+    IF FOUND AND NOT place ? 'in_use' THEN
+        BEGIN
+            PERFORM pg_advisory_xact_lock(iot_kpi.store_lock());
+            PERFORM iot_kpi.drop_partition(expired.partition, expired.day);
+            RETURN place;
+        EXCEPTION WHEN lock_not_available OR deadlock_detected THEN
+            -- A long report reads the table. The next run tries again.
+            RETURN place || '{"in_use": true}';
+        END;
+    ELSIF iot_kpi.delete_expired_statuses(iot_kpi.setting('upkeep_batch')::bigint * 100) > 0 THEN
+        RETURN place;
+    END IF;
+    RETURN place || '{"part": "metrics"}';
+END
+$$;
+COMMENT ON FUNCTION iot_kpi.upkeep_retention(jsonb) IS
+    'Step of upkeep: drops an expired partition, then deletes expired status samples, then those of metrics with a retention of their own';
+
+-- The run ----------------------------------------------------------------------------------------------------------------------------
+
+CREATE FUNCTION iot_kpi.upkeep(place jsonb) RETURNS jsonb
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+-- Whoever waits for a lock makes others wait behind it.
+SET lock_timeout = '100ms'
+AS $$
+DECLARE
+    steps constant text[] := ARRAY['partitions', 'deadlines', 'calculations', 'retention'];
+    step constant text := place ->> 'step';
+    run_by constant text := coalesce(place ->> 'by', 'session');
+    further jsonb;
+    fault text;
+BEGIN
+    IF step IS NULL OR step <> ALL (steps) THEN
+        RAISE EXCEPTION 'upkeep cannot go on from %', place
+            USING ERRCODE = 'invalid_parameter_value', HINT = 'CALL iot_kpi.maintain() does all of it.';
+    ELSIF NOT iot_kpi.owns_store() THEN
+        IF NOT coalesce(has_function_privilege(to_regprocedure('iot.upkeep_as_owner(jsonb)'), 'EXECUTE'), false) THEN
+            RAISE EXCEPTION 'role % may not do the upkeep of this store', quote_ident(current_user)
+                USING ERRCODE = 'insufficient_privilege',
+                      HINT = format('As its owner: SELECT iot_kpi.grant_admin(%L);', current_user);
+        END IF;
+        RETURN iot.upkeep_as_owner(place);
+    ELSIF to_regclass('iot.upkeep') IS NULL THEN
+        RAISE EXCEPTION 'the store is of an older version'
+            USING ERRCODE = 'object_not_in_prerequisite_state', HINT = 'Bring it up to date: SELECT iot_kpi.create_store();';
+    ELSIF NOT pg_try_advisory_xact_lock(iot_kpi.upkeep_lock()) THEN
+        RAISE NOTICE 'another session is at the upkeep of this store';
+        RETURN NULL;
+    END IF;
+
+    IF NOT place ? 'since' THEN
+        INSERT INTO iot.upkeep AS u (step, started_at, run_by) VALUES ('run', now(), run_by)
+        ON CONFLICT ON CONSTRAINT upkeep_pkey DO UPDATE SET started_at = excluded.started_at, run_by = excluded.run_by;
+    END IF;
+    BEGIN
+        further := CASE step
+            WHEN 'partitions' THEN iot_kpi.upkeep_partitions(place)
+            WHEN 'deadlines' THEN iot_kpi.upkeep_deadlines(place)
+            WHEN 'calculations' THEN iot_kpi.upkeep_calculations(place)
+            WHEN 'retention' THEN iot_kpi.upkeep_retention(place)
+        END;
+    EXCEPTION WHEN OTHERS THEN
+        -- A step that fails hides none of the others.
+        fault := format('%s (%s)', SQLERRM, SQLSTATE);
+        RAISE WARNING 'upkeep: % failed: %', step, fault;
+    END;
+    IF further IS NOT NULL THEN
+        RETURN further || jsonb_build_object('since', coalesce(place ->> 'since', now()::text));
+    END IF;
+
+    INSERT INTO iot.upkeep AS u (step, finished_at, run_by, error, error_at)
+    VALUES (step, CASE WHEN fault IS NULL THEN clock_timestamp() END, run_by, fault, CASE WHEN fault IS NOT NULL THEN clock_timestamp() END)
+    ON CONFLICT ON CONSTRAINT upkeep_pkey DO UPDATE
+        SET finished_at = coalesce(excluded.finished_at, u.finished_at), run_by = excluded.run_by,
+            error = coalesce(excluded.error, u.error), error_at = coalesce(excluded.error_at, u.error_at);
+    IF step <> steps[cardinality(steps)] THEN
+        RETURN jsonb_build_object('step', steps[array_position(steps, step) + 1], 'by', run_by, 'since', coalesce(place ->> 'since', now()::text));
+    END IF;
+    UPDATE iot.upkeep u SET finished_at = clock_timestamp() WHERE u.step = 'run';
+    RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION iot_kpi.upkeep(jsonb) IS
+    'One small transaction of upkeep: does a piece of the step that the place names, and returns the place to go on from, NULL at the end. An error is noted in iot.upkeep, and the next step goes on';
+
+CREATE FUNCTION iot_kpi.upkeep_fault() RETURNS text
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RETURN (SELECT string_agg(format('%s: %s', u.step, u.error), '; ' ORDER BY u.error_at)
+            FROM iot.upkeep u JOIN iot.upkeep r ON r.step = 'run' AND u.error_at >= r.started_at);
+END
+$$;
+COMMENT ON FUNCTION iot_kpi.upkeep_fault() IS 'What went wrong in the last run of upkeep; NULL where nothing did';
 
 CREATE PROCEDURE iot_kpi.maintain()
+    -- A procedure that commits cannot fix its search_path: so nothing here is looked up by it.
     LANGUAGE plpgsql AS $$
 DECLARE
-    day timestamptz := pg_catalog.date_trunc('day', pg_catalog.now(), 'UTC');
-    stale_days timestamptz[];
+    place pg_catalog.jsonb := '{"step": "partitions", "by": "session"}';
+    fault pg_catalog.text;
 BEGIN
     PERFORM iot_kpi.require_store();
-    PERFORM iot_kpi.make_partitions();
-    COMMIT;
-    PERFORM iot_kpi.drop_expired();
-    COMMIT;
-    -- Yesterday and today: what came to an end since the last run. What is missing further back: calculate_kpis(during).
-    PERFORM iot_kpi.calculate_kpis(pg_catalog.tstzrange(day - interval '24 hours', day + interval '24 hours'));
-    COMMIT;
-    SELECT pg_catalog.array_agg(DISTINCT pg_catalog.date_trunc('day', pg_catalog.lower(k.period), 'UTC')) INTO stale_days
-        FROM iot.kpi_calculations k WHERE k.stale;
-    FOREACH day IN ARRAY coalesce(stale_days, '{}') LOOP
-        PERFORM iot_kpi.calculate_kpis(pg_catalog.tstzrange(day, day + interval '24 hours'), (
-            SELECT pg_catalog.array_agg(DISTINCT k.device_id) FROM iot.kpi_calculations k
-            WHERE k.stale AND k.period <@ pg_catalog.tstzrange(day, day + interval '24 hours')));
+    WHILE place IS NOT NULL LOOP
+        place := iot_kpi.upkeep(place);
         COMMIT;
     END LOOP;
+    fault := iot_kpi.upkeep_fault();
+    IF fault IS NOT NULL THEN
+        RAISE EXCEPTION 'upkeep is not complete: %', fault
+            USING HINT = 'All other steps are done. SELECT * FROM iot_kpi.health();';
+    END IF;
 END $$;
 COMMENT ON PROCEDURE iot_kpi.maintain() IS
-    'upkeep, for cron: makes partitions ahead, drops expired ones, calculates what has come to an end or is stale, a transaction each';
+    'Upkeep, for cron: partitions ahead, missed deadlines, calculations, retention, in small transactions. What the background worker does';

@@ -1,0 +1,113 @@
+-- Deadlines. A device that is required to work and is silent for longer than its liveness has missed its deadline. Upkeep records
+-- that once, as a row of iot.device_status_history, and once that it reports again, and tells whoever listens.
+--
+-- These rows are a journal and no evidence: a report by beats knows better, and one by status tells what the device itself said. Their
+-- reason begins with "iot_kpi: ", by which reports leave them out, and they mark no calculation stale.
+
+CREATE FUNCTION iot_kpi.deadlines() RETURNS TABLE (
+    device_id text, last_beat timestamptz, liveness interval, deadline timestamptz, silent_since timestamptz,
+    missed boolean, returned boolean)
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+SET plan_cache_mode = force_custom_plan
+AS $$
+BEGIN
+    RETURN QUERY
+    SELECT d.device_id, l.last_beat, alive.length, due.deadline, l.silent_since,
+           due.deadline <= now() AND l.silent_since IS NULL
+               AND (d.commissioned_at IS NULL OR d.commissioned_at <= now())
+               AND (d.decommissioned_at IS NULL OR d.decommissioned_at > now())
+               -- While nobody looks, nobody knows.
+               AND (d.collector_id IS NULL OR coalesce(c.last_beat + make_interval(secs => extract(
+                       epoch FROM coalesce(o.liveness, o.expected_interval * 3))::float8) > now(), false))
+               AND NOT EXISTS (SELECT FROM iot.maintenance_windows w
+                               WHERE (w.device_id = d.device_id OR w.device_id IS NULL) AND w.period @> now()),
+           coalesce(due.deadline > l.silent_since, false)
+    FROM iot.devices d
+    LEFT JOIN iot.device_liveness l ON l.device_id = d.device_id
+    LEFT JOIN iot.devices o ON o.device_id = d.collector_id
+    LEFT JOIN iot.device_liveness c ON c.device_id = d.collector_id
+    -- Seconds, not days: a day of an interval is 23 or 25 hours long where clocks change.
+    CROSS JOIN LATERAL (SELECT make_interval(secs => extract(epoch FROM coalesce(d.liveness, d.expected_interval * 3))::float8)) AS alive (length)
+    -- One that was never seen has its time from when it went into service.
+    CROSS JOIN LATERAL (SELECT coalesce(greatest(l.last_beat, d.commissioned_at), d.created_at) + alive.length) AS due (deadline);
+END
+$$;
+COMMENT ON FUNCTION iot_kpi.deadlines() IS
+    'By when each device has to report, whether it has missed that and upkeep has not recorded it yet, and whether one recorded as silent has reported since';
+
+CREATE FUNCTION iot_kpi.announce(events jsonb) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    -- Anybody may listen: where not everybody may see every device, only that something happened is told.
+    IF (SELECT c.relrowsecurity FROM pg_class c WHERE c.oid = to_regclass('iot.devices')) THEN
+        events := jsonb_build_array(jsonb_build_object('event', 'changed', 'devices', jsonb_array_length(events), 'at', clock_timestamp()));
+    END IF;
+    -- An id has at most 255 characters, of at most six bytes each in JSON: far below the 8000 bytes of a payload.
+    PERFORM pg_notify('iot_kpi_deadlines', e::text) FROM jsonb_array_elements(events) e;
+END
+$$;
+COMMENT ON FUNCTION iot_kpi.announce(jsonb) IS 'NOTIFY iot_kpi_deadlines, a payload for each event';
+
+CREATE FUNCTION iot_kpi.upkeep_deadlines(place jsonb) RETURNS jsonb
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET timezone = 'UTC' SET datestyle = 'ISO, YMD' SET intervalstyle = 'postgres'
+SET plan_cache_mode = force_custom_plan
+AS $$
+DECLARE
+    since constant text := coalesce(place ->> 'from', '');
+    chosen text[];
+    free text[];
+    events jsonb;
+BEGIN
+    IF iot_kpi.setting('deadlines') = 'off' THEN
+        RETURN NULL;
+    END IF;
+    SELECT array_agg(c.device_id ORDER BY c.device_id) INTO chosen
+    FROM (SELECT t.device_id FROM iot_kpi.deadlines() t WHERE (t.missed OR t.returned) AND t.device_id > since COLLATE "C"
+          ORDER BY t.device_id COLLATE "C" LIMIT iot_kpi.setting('upkeep_batch')::integer) c;
+    IF chosen IS NULL THEN
+        RETURN NULL;
+    END IF;
+    -- The row is the lock between writers and upkeep too. One whose row is taken is being written, and has its turn in the next run.
+    INSERT INTO iot.device_liveness (device_id) SELECT u.id FROM unnest(chosen) u (id) WHERE NOT EXISTS (
+        SELECT FROM iot.device_liveness l WHERE l.device_id = u.id) ON CONFLICT DO NOTHING;
+    SELECT array_agg(l.device_id) INTO free
+    FROM (SELECT x.device_id FROM iot.device_liveness x WHERE x.device_id = ANY (chosen) ORDER BY x.device_id
+          FOR NO KEY UPDATE SKIP LOCKED) l;
+
+    -- Looked at again, now that nobody can write them.
+    PERFORM set_config('iot_store.quiet', 'on', true);
+    WITH judged AS MATERIALIZED (
+        SELECT t.*,
+               -- A microsecond later: at the very instant there may be a sample of the device's own.
+               CASE WHEN t.missed THEN t.deadline ELSE greatest(t.silent_since + interval '1 microsecond', (
+                   SELECT min(m."time") FROM iot.device_metrics m JOIN iot.devices d ON d.device_id = t.device_id
+                   WHERE m.device_id = t.device_id AND m."time" > t.silent_since - t.liveness
+                     AND (d.heartbeat_metric IS NULL OR m.metric = d.heartbeat_metric))) END + interval '1 microsecond' AS "time"
+        FROM iot_kpi.deadlines() t
+        WHERE t.device_id = ANY (free) AND (t.missed OR t.returned)
+    ), noted AS (
+        UPDATE iot.device_liveness l SET silent_since = CASE WHEN j.missed THEN j.deadline END
+        FROM judged j WHERE l.device_id = j.device_id
+    ), told AS (
+        INSERT INTO iot.device_status_history (device_id, "time", status, reason)
+        SELECT j.device_id, j."time", CASE WHEN j.missed THEN 'offline' ELSE 'online' END,
+               CASE WHEN NOT j.missed THEN 'iot_kpi: reports again'
+                    WHEN j.last_beat IS NULL THEN format('iot_kpi: deadline missed, never seen within %s', j.liveness)
+                    ELSE format('iot_kpi: deadline missed, no beat for %s since %s', j.liveness, j.last_beat) END
+        FROM judged j
+        -- In service anew, but no sign of it yet: neither the one nor the other.
+        WHERE j.missed OR j.last_beat + j.liveness > j.silent_since
+        ON CONFLICT DO NOTHING
+    )
+    SELECT jsonb_agg(jsonb_build_object('event', CASE WHEN j.missed THEN 'offline' ELSE 'online' END, 'device_id', j.device_id,
+                                        'time', j."time", 'last_beat', j.last_beat, 'liveness', j.liveness::text) ORDER BY j.device_id)
+    INTO events
+    FROM judged j WHERE j.missed OR j.last_beat + j.liveness > j.silent_since;
+    PERFORM set_config('iot_store.quiet', '', true);
+    PERFORM iot_kpi.announce(events);
+    RETURN place || jsonb_build_object('from', chosen[cardinality(chosen)]);
+END
+$$;
+COMMENT ON FUNCTION iot_kpi.upkeep_deadlines(jsonb) IS
+    'Step of upkeep: records missed deadlines, and returns from silence, of some devices in iot.device_status_history, and announces them';
