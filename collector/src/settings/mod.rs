@@ -10,7 +10,8 @@ use crate::fleet::Fleet;
 use crate::simulator::Scenario;
 use crate::ticks::{Grid, Micros};
 use clap::builder::BoolishValueParser;
-use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap::parser::ValueSource;
+use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -32,6 +33,9 @@ pub struct Settings {
     /// The settings file, for what has no flag (PG* variables).
     #[arg(skip)]
     pub file: SettingsFile,
+    /// Whether the database's URL is in everybody's list of processes.
+    #[arg(skip)]
+    pub url_on_command_line: bool,
 }
 
 /// What to do.
@@ -52,7 +56,7 @@ pub struct Common {
     #[arg(long, global = true, env = "IOT_KPI_CONFIG", value_name = "FILE")]
     pub config: Option<PathBuf>,
     /// The database: postgresql://user@host/name. Else DATABASE_URL, else PGHOST, PGPORT, PGUSER, PGDATABASE; what a
-    /// URL leaves out is taken from the PG* variables, the password (better there than in a flag) from PGPASSWORD
+    /// URL leaves out is taken from the PG* variables. A password in it is refused here, but not in the environment
     #[arg(
         long,
         global = true,
@@ -61,6 +65,22 @@ pub struct Common {
         value_name = "URL"
     )]
     pub database_url: Option<String>,
+    /// A file with the password and nothing else. Else PGPASSWORD, else a line of PGPASSFILE or ~/.pgpass
+    #[arg(long, global = true, env = "IOT_KPI_PASSWORD_FILE", value_name = "FILE")]
+    pub password_file: Option<PathBuf>,
+    /// TLS: disable, prefer, require, verify-ca or verify-full. Else sslmode in the URL, else PGSSLMODE [default: prefer]
+    #[arg(long, global = true, value_name = "MODE")]
+    pub sslmode: Option<String>,
+    /// The CA that must have signed the server's certificate, or `system`. Else sslrootcert in the URL, else
+    /// PGSSLROOTCERT, else ~/.postgresql/root.crt
+    #[arg(long, global = true, value_name = "FILE")]
+    pub sslrootcert: Option<String>,
+    /// The collector's own certificate. Else sslcert in the URL, else PGSSLCERT, else ~/.postgresql/postgresql.crt
+    #[arg(long, global = true, value_name = "FILE")]
+    pub sslcert: Option<String>,
+    /// The key of that certificate. Else sslkey in the URL, else PGSSLKEY, else ~/.postgresql/postgresql.key
+    #[arg(long, global = true, value_name = "FILE")]
+    pub sslkey: Option<String>,
     /// Create the extension and its store when they are missing
     #[arg(long, global = true, env = "IOT_KPI_CREATE_STORE", value_parser = BoolishValueParser::new())]
     pub create_store: bool,
@@ -188,6 +208,7 @@ impl Settings {
         let matches = file.apply(command).try_get_matches_from(arguments)?;
         let mut settings = Self::from_arg_matches(&matches)?;
         settings.file = file;
+        settings.url_on_command_line = is_on_command_line(&matches, "database_url");
         settings.check()?;
         Ok(settings)
     }
@@ -235,6 +256,14 @@ impl Common {
             trouble: self.trouble,
         }
     }
+}
+
+/// Before the command's name or after it.
+fn is_on_command_line(matches: &ArgMatches, name: &str) -> bool {
+    matches.value_source(name) == Some(ValueSource::CommandLine)
+        || matches
+            .subcommand()
+            .is_some_and(|(_, matches)| is_on_command_line(matches, name))
 }
 
 /// Why there are no settings.
