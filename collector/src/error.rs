@@ -90,6 +90,14 @@ pub enum Error {
         /// What the system says.
         source: std::io::Error,
     },
+    /// A collector that is not well, or not there.
+    #[error("the collector at {address} {problem}; see its log, and whether it runs with that --metrics-listen")]
+    Unwell {
+        /// Where it was asked.
+        address: std::net::SocketAddr,
+        /// What it answers.
+        problem: String,
+    },
     /// The system does not let the process hear signals.
     #[error("cannot listen for signals: {0}; run it where SIGTERM and SIGINT can be handled")]
     Signals(std::io::Error),

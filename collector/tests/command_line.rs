@@ -125,3 +125,15 @@ fn a_password_on_the_command_line_is_refused() {
         assert!(text.contains("--password-file") && !text.contains("geheim"), "{text}");
     }
 }
+
+#[test]
+fn health_tells_who_does_not_answer() {
+    let output = collector(&["health"], &[("IOT_KPI_METRICS_LISTEN", "0.0.0.0:1")]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(
+        stderr(&output).contains("127.0.0.1:1 does not answer"),
+        "{}",
+        stderr(&output)
+    );
+    assert_eq!(collector(&["health"], &[]).status.code(), Some(2));
+}

@@ -47,6 +47,8 @@ pub enum Command {
     Backfill(Backfill),
     /// Registers the devices and lists them
     Devices(Devices),
+    /// Asks a running simulate how it is; for health checks, ends with 0 when it is well
+    Health(Health),
 }
 
 /// Settings that every command takes.
@@ -136,11 +138,18 @@ pub struct Common {
         value_name = "FILTER"
     )]
     pub log: String,
+    /// Collectors with the same settings before this one, see `--places`.
+    #[arg(skip)]
+    pub before: u32,
 }
 
 /// Settings of `simulate`.
 #[derive(Debug, Args)]
 pub struct Simulate {
+    /// A folder that collectors with the same settings share: each takes the first place that is free in it. The n-th is
+    /// collector-n, and has the n-th lot of devices
+    #[arg(long, env = "IOT_KPI_PLACES", value_name = "DIR")]
+    pub places: Option<PathBuf>,
     /// Where data wait while the database is away [default: a folder for this collector and database under
     /// $XDG_STATE_HOME or ~/.local/state]
     #[arg(long, env = "IOT_KPI_SPOOL_DIR", value_name = "DIR")]
@@ -186,6 +195,14 @@ pub struct Devices {
     /// Bring devices that are registered differently in line with the fleet
     #[arg(long, conflicts_with = "list_only")]
     pub overwrite: bool,
+}
+
+/// Settings of `health`.
+#[derive(Debug, Args)]
+pub struct Health {
+    /// Where it serves /health, as in 127.0.0.1:9187
+    #[arg(long, env = "IOT_KPI_METRICS_LISTEN", value_name = "ADDRESS")]
+    pub metrics_listen: SocketAddr,
 }
 
 impl Settings {
@@ -245,7 +262,7 @@ impl Settings {
 impl Common {
     /// The devices.
     pub fn fleet(&self) -> Fleet {
-        Fleet::new(&self.collector_id, self.devices as usize)
+        Fleet::lot(&self.collector_id, self.before as usize, self.devices as usize)
     }
 
     /// What shapes the simulation.
