@@ -1,6 +1,6 @@
 # Thin: a target is a line or two, the work is done by tests/*.sh and the programs of the tests crate.
 .DEFAULT_GOAL := help
-.PHONY: help setup install uninstall dev-db dev-db-stop test regress upgrade-script freeze lint demo psql bench package
+.PHONY: help setup install uninstall dev-db dev-db-stop test regress upgrade-script freeze lint demo psql bench package docker-check
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -45,5 +45,9 @@ bench: install ## measure how fast it is, as ratios to plain PostgreSQL (QUICK=1
 	@cargo build --release --package iot-kpi-collector
 	@tests/run.sh bench $(GROUPS) $(if $(QUICK),--quick)
 
-package: setup ## a tar file of the extension for PG_CONFIG=... and the collector
+package: setup ## Debian packages, tar files, the plugin's zip, SBOM and checksums, in target/package (PostgreSQL 15 and 18, or PG_CONFIG=...)
 	@tests/package.sh
+	@tests/package-check.sh
+
+docker-check: ## really run the steps of docker/*.Dockerfile on stand-ins for their bases (root, Debian, up to an hour)
+	@tests/docker.sh

@@ -45,6 +45,7 @@ on_this_postgres() {
 stage "set-up" env WITH_BROWSER=1 "$HERE/setup.sh" || { say "0 passed, 1 failed"; exit 1; }
 use_postgres
 stage "lint" "$HERE/lint.sh"
+stage "docker" "$HERE/docker-lint.sh"
 stage "the plugin's front end" "$HERE/plugin.sh"
 on_this_postgres
 

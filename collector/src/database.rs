@@ -1,19 +1,45 @@
-//! Which database, and how to reach it. The one place to put TLS: [`Target::connect`].
+//! Which database, and how to reach it: libpq's words in URL, environment and settings file, TLS, and the password.
 
+mod conninfo;
+mod password;
+mod tls;
+
+use self::conninfo::ConnInfo;
+use self::password::Source;
+use self::tls::{Mode, Tls};
 use crate::backoff::Backoff;
 use crate::error::{Cause, Error};
 use crate::settings::Settings;
 use crate::stop::Stop;
-use std::path::Path;
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
-use tokio_postgres::config::{Host, SslMode};
-use tokio_postgres::{Client, Config, NoTls};
+use tokio_postgres::config::Host;
+use tokio_postgres::{Client, Config, Connection, NoTls};
+use tokio_postgres_rustls::MakeRustlsConnect;
+
+/// Where PostgreSQL's socket is when nobody says anything: Debian's place, and its own.
+const SOCKET_FOLDERS: [&str; 2] = ["/var/run/postgresql", "/tmp"];
 
 /// A database, and its name without its password.
 #[derive(Clone, Debug)]
 pub struct Target {
     config: Config,
+    tls: Tls,
+    password: Source,
     name: String,
+}
+
+/// What the settings say.
+#[derive(Debug, Default)]
+struct Given {
+    url: Option<String>,
+    /// The URL stands on the command line, where everybody can read it.
+    on_command_line: bool,
+    /// libpq's words, by flag.
+    words: HashMap<&'static str, String>,
+    password_file: Option<PathBuf>,
+    home: Option<PathBuf>,
 }
 
 impl Target {
@@ -23,15 +49,33 @@ impl Target {
             let environment = std::env::var(name).ok().filter(|value| !value.is_empty());
             environment.or_else(|| settings.file.get(name).map(str::to_owned))
         };
-        Self::resolve(settings.common.database_url.clone(), lookup)
+        let common = &settings.common;
+        let flags = [
+            ("sslmode", &common.sslmode),
+            ("sslrootcert", &common.sslrootcert),
+            ("sslcert", &common.sslcert),
+            ("sslkey", &common.sslkey),
+        ];
+        let given = Given {
+            url: common.database_url.clone(),
+            on_command_line: settings.url_on_command_line,
+            words: flags
+                .into_iter()
+                .filter_map(|(word, value)| Some((word, value.clone()?)))
+                .collect(),
+            password_file: common.password_file.clone(),
+            home: std::env::var_os("HOME")
+                .map(PathBuf::from)
+                .filter(|home| home.is_absolute()),
+        };
+        Self::resolve(given, lookup)
     }
 
-    /// As libpq does it: a URL first, and what it leaves out from the PG* variables.
-    fn resolve(url: Option<String>, lookup: impl Fn(&str) -> Option<String>) -> Result<Self, Error> {
-        let url = url.or_else(|| lookup("DATABASE_URL"));
-        let mut config = match url {
+    /// As libpq does it: a URL first, and what it leaves out from the PG* variables; a flag before both.
+    fn resolve(given: Given, lookup: impl Fn(&str) -> Option<String>) -> Result<Self, Error> {
+        let ConnInfo { mut config, words } = match given.url.or_else(|| lookup("DATABASE_URL")) {
             // The text is not repeated: it may hold a password.
-            Some(url) => url.parse::<Config>().map_err(|error| {
+            Some(url) => ConnInfo::parse(&url).map_err(|error| {
                 let problem = format!("is no database URL ({})", Cause(error));
                 Error::setting(
                     "--database-url",
@@ -39,50 +83,66 @@ impl Target {
                     "write it as postgresql://user@host:5432/name",
                 )
             })?,
-            None => Config::new(),
+            None => ConnInfo::default(),
         };
-        let filled = |set: bool, name: &str| if set { None } else { lookup(name) };
-        if let Some(host) = filled(!config.get_hosts().is_empty(), "PGHOST") {
-            config.host(host);
-        } else if config.get_hosts().is_empty() && config.get_hostaddrs().is_empty() {
-            config.host(usual_host());
+        if given.on_command_line && config.get_password().is_some() {
+            let remedy =
+                "give it by --password-file, PGPASSWORD or PGPASSFILE, or the whole URL by IOT_KPI_DATABASE_URL";
+            let problem = "has a password in it, which everybody on this machine can read in the list of processes";
+            return Err(Error::setting("--database-url", problem, remedy));
         }
-        if let Some(port) = filled(!config.get_ports().is_empty(), "PGPORT") {
-            let remedy = "use a port's number, as in 5432";
-            config.port(
-                port.parse()
-                    .map_err(|_| Error::setting("PGPORT", format!("{port:?} is no port"), remedy))?,
-            );
-        }
-        if let Some(user) = filled(config.get_user().is_some(), "PGUSER") {
-            config.user(user);
-        }
-        if let Some(password) = filled(config.get_password().is_some(), "PGPASSWORD") {
+        let said = |word: &str| {
+            let given = given.words.get(word).or_else(|| words.get(word)).cloned();
+            let given = given.or_else(|| lookup(&format!("PG{}", word.to_uppercase())));
+            given.filter(|value| !value.is_empty())
+        };
+        let tls = Tls::resolve(said, given.home.as_deref())?;
+        fill_in(&mut config, &lookup)?;
+        let password = match (given.password_file, config.get_password().is_some()) {
+            (Some(_), true) => {
+                let problem = "is given, and a password in the database URL too";
+                return Err(Error::setting("--password-file", problem, "keep one of them"));
+            }
+            (Some(file), false) => Source::File(file),
+            (None, true) => Source::None,
+            (None, false) => match lookup("PGPASSWORD") {
+                Some(password) => {
+                    config.password(password);
+                    Source::None
+                }
+                None => said("passfile")
+                    .map(PathBuf::from)
+                    .or_else(|| Some(given.home?.join(".pgpass")))
+                    .map_or(Source::None, Source::Passfile),
+            },
+        };
+        config.ssl_mode(tls.mode.for_client());
+        let target = Target {
+            name: describe(&config),
+            config,
+            tls,
+            password,
+        };
+        // Better now than at the first connection.
+        target.prepare()?;
+        Ok(target)
+    }
+
+    /// The configuration with its password, and TLS unless it goes without.
+    fn prepare(&self) -> Result<(Config, Option<MakeRustlsConnect>), Error> {
+        let mut config = self.config.clone();
+        if let Some(password) = self.password.password(&config)? {
             config.password(password);
         }
-        if let Some(name) = filled(config.get_dbname().is_some(), "PGDATABASE") {
-            config.dbname(name);
-        }
-        if let Some(options) = filled(config.get_options().is_some(), "PGOPTIONS") {
-            config.options(options);
-        }
-        let demands_tls =
-            lookup("PGSSLMODE").is_some_and(|mode| ["require", "verify-ca", "verify-full"].contains(&&*mode));
-        if demands_tls || config.get_ssl_mode() == SslMode::Require {
-            let remedy = "use sslmode=prefer over a trusted network or a tunnel";
-            return Err(Error::setting(
-                "sslmode",
-                "asks for TLS, which this collector does not speak",
-                remedy,
-            ));
-        }
-        config.application_name("iot-kpi-collector");
-        if config.get_connect_timeout().is_none() {
-            config.connect_timeout(Duration::from_secs(5));
-        }
-        config.tcp_user_timeout(Duration::from_secs(30));
-        let name = describe(&config);
-        Ok(Target { config, name })
+        let is_local = matches!(config.get_hosts().first(), Some(Host::Unix(_)));
+        let tls = if is_local || self.tls.mode == Mode::Disable {
+            // A socket in the file system is as private as its folder.
+            config.ssl_mode(Mode::Disable.for_client());
+            None
+        } else {
+            Some(self.tls.connector()?)
+        };
+        Ok((config, tls))
     }
 
     /// For logs: `user@host:port/name`, never the password.
@@ -92,11 +152,21 @@ impl Target {
 
     /// A new connection; its traffic runs in a task of its own that ends with the client.
     pub async fn connect(&self) -> Result<Client, Error> {
-        let (client, connection) = self
-            .config
-            .connect(NoTls)
-            .await
-            .map_err(|source| self.refusal(source))?;
+        let (config, tls) = self.prepare()?;
+        match tls {
+            None => self.started(config.connect(NoTls).await),
+            Some(tls) => self.started(config.connect(tls).await),
+        }
+    }
+
+    fn started<S, T>(
+        &self,
+        connected: Result<(Client, Connection<S, T>), tokio_postgres::Error>,
+    ) -> Result<Client, Error>
+    where
+        Connection<S, T>: Future<Output = Result<(), tokio_postgres::Error>> + Send + 'static,
+    {
+        let (client, connection) = connected.map_err(|source| self.refusal(source))?;
         tokio::spawn(async move {
             if let Err(error) = connection.await {
                 tracing::debug!(error = %Cause(error), "the connection ended");
@@ -122,18 +192,79 @@ impl Target {
     }
 
     fn refusal(&self, error: tokio_postgres::Error) -> Error {
-        let (target, source) = (self.name.clone(), Cause(error));
+        let target = self.name.clone();
+        if let Some((problem, remedy)) = self.tls.trouble(&error) {
+            return Error::Insecure {
+                target,
+                problem,
+                remedy,
+            };
+        }
+        let source = Cause(error);
         match source.is_passing() {
             true => Error::Unreachable { target, source },
-            false => Error::Refused { target, source },
+            false => Error::Refused {
+                target,
+                remedy: remedy_of(&source),
+                source,
+            },
         }
     }
 }
 
+/// What to do about a refusal.
+fn remedy_of(refusal: &Cause) -> &'static str {
+    match refusal.sqlstate() {
+        None => "give the password by --password-file, PGPASSWORD or PGPASSFILE",
+        Some("28P01") => "check the user, and the password in --password-file, PGPASSWORD, PGPASSFILE or the URL",
+        Some("28000") => {
+            "see in the server's pg_hba.conf which users, addresses and encryption it admits (sslmode=require), and              whether it asks for a client certificate in the user's name (sslcert, sslkey)"
+        }
+        Some("3D000") => "create the database, or name another with --database-url",
+        Some(_) => "check the name, the user and the password in --database-url",
+    }
+}
+
+/// What a URL leaves out.
+fn fill_in(config: &mut Config, lookup: impl Fn(&str) -> Option<String>) -> Result<(), Error> {
+    let filled = |set: bool, name: &str| if set { None } else { lookup(name) };
+    if let Some(host) = filled(!config.get_hosts().is_empty(), "PGHOST") {
+        config.host(host);
+    } else if config.get_hosts().is_empty() {
+        // Certificates are for a name, if only that of an address.
+        let addresses: Vec<String> = config.get_hostaddrs().iter().map(ToString::to_string).collect();
+        addresses.iter().for_each(|address| _ = config.host(address));
+        if addresses.is_empty() {
+            config.host(usual_host());
+        }
+    }
+    if let Some(port) = filled(!config.get_ports().is_empty(), "PGPORT") {
+        let remedy = "use a port's number, as in 5432";
+        config.port(
+            port.parse()
+                .map_err(|_| Error::setting("PGPORT", format!("{port:?} is no port"), remedy))?,
+        );
+    }
+    if let Some(user) = filled(config.get_user().is_some(), "PGUSER") {
+        config.user(user);
+    }
+    if let Some(name) = filled(config.get_dbname().is_some(), "PGDATABASE") {
+        config.dbname(name);
+    }
+    if let Some(options) = filled(config.get_options().is_some(), "PGOPTIONS") {
+        config.options(options);
+    }
+    config.application_name("iot-kpi-collector");
+    if config.get_connect_timeout().is_none() {
+        config.connect_timeout(Duration::from_secs(5));
+    }
+    config.tcp_user_timeout(Duration::from_secs(30));
+    Ok(())
+}
+
 /// Where PostgreSQL listens when nobody says anything.
 fn usual_host() -> &'static str {
-    let sockets = ["/var/run/postgresql", "/tmp"];
-    sockets
+    SOCKET_FOLDERS
         .into_iter()
         .find(|folder| Path::new(folder).join(".s.PGSQL.5432").exists())
         .unwrap_or("localhost")
@@ -160,11 +291,20 @@ fn describe(config: &Config) -> String {
 mod tests {
     use super::*;
 
-    fn name(url: Option<&str>, variables: &[(&str, &str)]) -> Result<String, String> {
+    fn target(given: Given, variables: &[(&str, &str)]) -> Result<Target, String> {
         let lookup = |name: &str| variables.iter().find(|v| v.0 == name).map(|v| v.1.to_owned());
-        Target::resolve(url.map(str::to_owned), lookup)
-            .map(|t| t.name)
-            .map_err(|error| error.to_string())
+        Target::resolve(given, lookup).map_err(|error| error.to_string())
+    }
+
+    fn by_url(url: Option<&str>) -> Given {
+        Given {
+            url: url.map(str::to_owned),
+            ..Given::default()
+        }
+    }
+
+    fn name(url: Option<&str>, variables: &[(&str, &str)]) -> Result<String, String> {
+        target(by_url(url), variables).map(|target| target.name)
     }
 
     #[test]
@@ -197,9 +337,52 @@ mod tests {
         assert!(text.contains("--database-url") && !text.contains("geheim"), "{text}");
         assert!(name(None, &[("PGPORT", "many")]).unwrap_err().contains("\"many\""));
         assert!(
-            name(Some("postgresql://a@b/c?sslmode=require"), &[])
+            name(Some("postgresql://a@b/c?sslmode=verify-full"), &[])
                 .unwrap_err()
-                .contains("TLS")
+                .contains("sslrootcert")
         );
+        let shown = format!("{:?}", target(by_url(Some("postgresql://me:geheim@there/x")), &[]));
+        assert!(shown.contains("there") && !shown.contains("geheim"), "{shown}");
+    }
+
+    #[test]
+    fn a_flag_goes_before_the_url_and_the_url_before_a_variable() {
+        let mode = |flag: Option<&str>, url: &str, variable: &str| {
+            let words = flag.map(|mode| ("sslmode", mode.to_owned())).into_iter().collect();
+            let given = Given {
+                words,
+                ..by_url(Some(url))
+            };
+            target(given, &[("PGSSLMODE", variable)]).unwrap().tls.mode
+        };
+        let url = "postgresql://there/x?sslmode=prefer";
+        assert_eq!(mode(Some("disable"), url, "require"), Mode::Disable);
+        assert_eq!(mode(None, url, "require"), Mode::Prefer);
+        assert_eq!(mode(None, "postgresql://there/x", "require"), Mode::Require);
+        assert_eq!(mode(None, "postgresql://there/x", ""), Mode::Prefer);
+    }
+
+    #[test]
+    fn one_password_and_none_where_others_look() {
+        let flagged = Given {
+            on_command_line: true,
+            ..by_url(Some("postgresql://me:geheim@there/x"))
+        };
+        let text = target(flagged, &[]).unwrap_err();
+        assert!(text.contains("--password-file") && !text.contains("geheim"), "{text}");
+        let twice = Given {
+            password_file: Some("/dev/null".into()),
+            ..by_url(Some("postgresql://me:geheim@there/x"))
+        };
+        assert!(target(twice, &[]).unwrap_err().contains("keep one"));
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("password");
+        std::fs::write(&file, "from file\n").unwrap();
+        let filed = Given {
+            password_file: Some(file),
+            ..by_url(Some("postgresql://me@there/x"))
+        };
+        let (config, _) = target(filed, &[("PGPASSWORD", "variable")]).unwrap().prepare().unwrap();
+        assert_eq!(config.get_password(), Some(&b"from file"[..]));
     }
 }

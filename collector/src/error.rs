@@ -36,12 +36,24 @@ pub enum Error {
         source: Cause,
     },
     /// The database answers with a refusal that trying again will not change.
-    #[error("{target} refuses: {source}; check the name, the user and the password in --database-url")]
+    #[error("{target} refuses: {source}; {remedy}")]
     Refused {
         /// Which database, without its password.
         target: String,
         /// What the server says.
         source: Cause,
+        /// What to do.
+        remedy: &'static str,
+    },
+    /// No connection is as secure as it must be.
+    #[error("cannot reach {target} by TLS: {problem}; {remedy}")]
+    Insecure {
+        /// Which database, without its password.
+        target: String,
+        /// What is wrong.
+        problem: String,
+        /// What to do.
+        remedy: &'static str,
     },
     /// The extension or its store is not there.
     #[error(
@@ -77,6 +89,14 @@ pub enum Error {
         address: std::net::SocketAddr,
         /// What the system says.
         source: std::io::Error,
+    },
+    /// A collector that is not well, or not there.
+    #[error("the collector at {address} {problem}; see its log, and whether it runs with that --metrics-listen")]
+    Unwell {
+        /// Where it was asked.
+        address: std::net::SocketAddr,
+        /// What it answers.
+        problem: String,
     },
     /// The system does not let the process hear signals.
     #[error("cannot listen for signals: {0}; run it where SIGTERM and SIGINT can be handled")]
@@ -137,10 +157,10 @@ impl Cause {
     }
 
     /// No answer, or one that says "not now": connection (08), rollback (40), resources (53), busy (55), operator
-    /// intervention (57), system (58).
+    /// intervention (57), system (58). Without a password there is no use in trying again.
     pub fn is_passing(&self) -> bool {
         match self.sqlstate() {
-            None => true,
+            None => !std::error::Error::source(&self.0).is_some_and(|cause| cause.to_string() == "password missing"),
             Some(code) => ["08", "40", "53", "55", "57", "58"]
                 .iter()
                 .any(|class| code.starts_with(class)),

@@ -114,7 +114,12 @@ pub struct Fleet {
 impl Fleet {
     /// A fleet of `count` devices: the five kinds in turn, numbered on.
     pub fn new(collector: &str, count: usize) -> Self {
-        let devices = (0..count)
+        Self::lot(collector, 0, count)
+    }
+
+    /// As [`Fleet::new`], after so many other fleets of the same size.
+    pub fn lot(collector: &str, before: usize, count: usize) -> Self {
+        let devices = (before * count..(before + 1) * count)
             .map(|i| Device::numbered(KINDS[i % KINDS.len()], i / KINDS.len() + 1))
             .collect();
         Fleet {
@@ -161,5 +166,6 @@ mod tests {
         assert_eq!(&*fleet.devices[5].id, "TEMP_002");
         assert_eq!(&*fleet.devices[9_999].id, "CAM_2000");
         assert_eq!(fleet.devices[..5], Fleet::new("c", 5).devices);
+        assert_eq!(fleet.devices[14..21], Fleet::lot("d", 2, 7).devices);
     }
 }

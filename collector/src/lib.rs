@@ -6,7 +6,8 @@
 //! | what comes | where |
 //! |---|---|
 //! | settings by flag, environment, file | [`settings`] |
-//! | the devices and their places | [`fleet`] |
+//! | the devices and where they are | [`fleet`] |
+//! | which of several collectors this one is | `place` |
 //! | the grid of time | [`ticks`] |
 //! | what a device does in a tick | [`simulator`] |
 //! | what truly happened, for comparison | [`truth`] |
@@ -48,6 +49,7 @@ pub mod history;
 pub mod http;
 pub mod link;
 pub mod live;
+mod place;
 pub mod settings;
 pub mod simulator;
 pub mod spool;
@@ -60,10 +62,13 @@ use error::Error;
 use settings::{Command, Settings};
 
 /// Does what the settings say.
-pub async fn run(settings: &Settings) -> Result<(), Error> {
+pub async fn run(mut settings: Settings) -> Result<(), Error> {
+    let _place = place::take(&mut settings)?;
+    let settings = &settings;
     match &settings.command {
         Command::Simulate(wanted) => commands::simulate::run(settings, wanted).await,
         Command::Backfill(wanted) => commands::backfill::run(settings, wanted).await,
         Command::Devices(wanted) => commands::devices::run(settings, wanted).await,
+        Command::Health(wanted) => commands::health::run(wanted).await,
     }
 }

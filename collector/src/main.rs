@@ -23,7 +23,7 @@ async fn main() -> ExitCode {
         .with_target(false)
         .with_ansi(colours);
     log.with_writer(std::io::stderr).init();
-    match iot_kpi_collector::run(&settings).await {
+    match iot_kpi_collector::run(settings).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => failure(&error.to_string(), 1),
     }

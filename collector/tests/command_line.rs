@@ -31,14 +31,17 @@ fn a_flag_goes_before_the_environment_and_the_environment_before_the_file() {
     )
     .unwrap();
     let config = format!("--config={}", file.display());
-    let (flag, variable) = (format!("{NOWHERE}/flag"), format!("{NOWHERE}/environment"));
+    let (flag, variable) = (
+        "postgresql://someone@127.0.0.1:1/flag",
+        format!("{NOWHERE}/environment"),
+    );
     let environment = [
         ("IOT_KPI_DATABASE_URL", variable.as_str()),
         ("DATABASE_URL", "postgresql://127.0.0.1:1/last"),
     ];
     for (arguments, environment, used) in [
         (
-            &["devices", &config, "--database-url", &flag][..],
+            &["devices", &config, "--database-url", flag][..],
             &environment[..],
             "/flag:",
         ),
@@ -110,4 +113,27 @@ fn variables_may_be_empty_and_switches_are_generous() {
             stderr(&output)
         );
     }
+}
+
+#[test]
+fn a_password_on_the_command_line_is_refused() {
+    let url = format!("--database-url={NOWHERE}/flag");
+    for arguments in [["devices", &url], [&url, "devices"]] {
+        let output = collector(&arguments, &[]);
+        let text = stderr(&output);
+        assert_eq!(output.status.code(), Some(1), "{text}");
+        assert!(text.contains("--password-file") && !text.contains("geheim"), "{text}");
+    }
+}
+
+#[test]
+fn health_tells_who_does_not_answer() {
+    let output = collector(&["health"], &[("IOT_KPI_METRICS_LISTEN", "0.0.0.0:1")]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(
+        stderr(&output).contains("127.0.0.1:1 does not answer"),
+        "{}",
+        stderr(&output)
+    );
+    assert_eq!(collector(&["health"], &[]).status.code(), Some(2));
 }

@@ -2,4 +2,5 @@
 
 pub(crate) mod backfill;
 pub(crate) mod devices;
+pub(crate) mod health;
 pub(crate) mod simulate;

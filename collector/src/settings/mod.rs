@@ -10,7 +10,8 @@ use crate::fleet::Fleet;
 use crate::simulator::Scenario;
 use crate::ticks::{Grid, Micros};
 use clap::builder::BoolishValueParser;
-use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap::parser::ValueSource;
+use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -32,6 +33,9 @@ pub struct Settings {
     /// The settings file, for what has no flag (PG* variables).
     #[arg(skip)]
     pub file: SettingsFile,
+    /// Whether the database's URL is in everybody's list of processes.
+    #[arg(skip)]
+    pub url_on_command_line: bool,
 }
 
 /// What to do.
@@ -43,6 +47,8 @@ pub enum Command {
     Backfill(Backfill),
     /// Registers the devices and lists them
     Devices(Devices),
+    /// Asks a running simulate how it is; for health checks, ends with 0 when it is well
+    Health(Health),
 }
 
 /// Settings that every command takes.
@@ -52,7 +58,7 @@ pub struct Common {
     #[arg(long, global = true, env = "IOT_KPI_CONFIG", value_name = "FILE")]
     pub config: Option<PathBuf>,
     /// The database: postgresql://user@host/name. Else DATABASE_URL, else PGHOST, PGPORT, PGUSER, PGDATABASE; what a
-    /// URL leaves out is taken from the PG* variables, the password (better there than in a flag) from PGPASSWORD
+    /// URL leaves out is taken from the PG* variables. A password in it is refused here, but not in the environment
     #[arg(
         long,
         global = true,
@@ -61,6 +67,22 @@ pub struct Common {
         value_name = "URL"
     )]
     pub database_url: Option<String>,
+    /// A file with the password and nothing else. Else PGPASSWORD, else a line of PGPASSFILE or ~/.pgpass
+    #[arg(long, global = true, env = "IOT_KPI_PASSWORD_FILE", value_name = "FILE")]
+    pub password_file: Option<PathBuf>,
+    /// TLS: disable, prefer, require, verify-ca or verify-full. Else sslmode in the URL, else PGSSLMODE [default: prefer]
+    #[arg(long, global = true, value_name = "MODE")]
+    pub sslmode: Option<String>,
+    /// The CA that must have signed the server's certificate, or `system`. Else sslrootcert in the URL, else
+    /// PGSSLROOTCERT, else ~/.postgresql/root.crt
+    #[arg(long, global = true, value_name = "FILE")]
+    pub sslrootcert: Option<String>,
+    /// The collector's own certificate. Else sslcert in the URL, else PGSSLCERT, else ~/.postgresql/postgresql.crt
+    #[arg(long, global = true, value_name = "FILE")]
+    pub sslcert: Option<String>,
+    /// The key of that certificate. Else sslkey in the URL, else PGSSLKEY, else ~/.postgresql/postgresql.key
+    #[arg(long, global = true, value_name = "FILE")]
+    pub sslkey: Option<String>,
     /// Create the extension and its store when they are missing
     #[arg(long, global = true, env = "IOT_KPI_CREATE_STORE", value_parser = BoolishValueParser::new())]
     pub create_store: bool,
@@ -120,11 +142,18 @@ pub struct Common {
         value_name = "FILTER"
     )]
     pub log: String,
+    /// Collectors with the same settings before this one, see `--places`.
+    #[arg(skip)]
+    pub before: u32,
 }
 
 /// Settings of `simulate`.
 #[derive(Debug, Args)]
 pub struct Simulate {
+    /// A folder that collectors with the same settings share: each takes the first place that is free in it. The n-th is
+    /// collector-n, and has the n-th lot of devices
+    #[arg(long, env = "IOT_KPI_PLACES", value_name = "DIR")]
+    pub places: Option<PathBuf>,
     /// Where data wait while the database is away [default: a folder for this collector and database under
     /// $XDG_STATE_HOME or ~/.local/state]
     #[arg(long, env = "IOT_KPI_SPOOL_DIR", value_name = "DIR")]
@@ -172,6 +201,14 @@ pub struct Devices {
     pub overwrite: bool,
 }
 
+/// Settings of `health`.
+#[derive(Debug, Args)]
+pub struct Health {
+    /// Where it serves /health, as in 127.0.0.1:9187
+    #[arg(long, env = "IOT_KPI_METRICS_LISTEN", value_name = "ADDRESS")]
+    pub metrics_listen: SocketAddr,
+}
+
 impl Settings {
     /// From a command line, the environment and the file that either of them names.
     pub fn from<I, T>(arguments: I) -> Result<Self, Refusal>
@@ -192,6 +229,7 @@ impl Settings {
         let matches = file.apply(command).try_get_matches_from(arguments)?;
         let mut settings = Self::from_arg_matches(&matches)?;
         settings.file = file;
+        settings.url_on_command_line = is_on_command_line(&matches, "database_url");
         settings.check()?;
         Ok(settings)
     }
@@ -233,7 +271,7 @@ impl Common {
 
     /// The devices.
     pub fn fleet(&self) -> Fleet {
-        Fleet::new(&self.collector_id, self.devices as usize)
+        Fleet::lot(&self.collector_id, self.before as usize, self.devices as usize)
     }
 
     /// What shapes the simulation.
@@ -244,6 +282,14 @@ impl Common {
             trouble: self.trouble,
         }
     }
+}
+
+/// Before the command's name or after it.
+fn is_on_command_line(matches: &ArgMatches, name: &str) -> bool {
+    matches.value_source(name) == Some(ValueSource::CommandLine)
+        || matches
+            .subcommand()
+            .is_some_and(|(_, matches)| is_on_command_line(matches, name))
 }
 
 /// Why there are no settings.
