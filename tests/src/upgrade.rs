@@ -230,6 +230,8 @@ mod tests {
         COMMENT ON FUNCTION s.result() IS 'result';
         CREATE PROCEDURE s.gone(a text) LANGUAGE sql AS '';
         COMMENT ON PROCEDURE s.gone(text) IS 'gone';
+        CREATE FUNCTION s.atomic(a int) RETURNS int LANGUAGE sql BEGIN ATOMIC SELECT CASE a WHEN 1 THEN 2 END; END;
+        COMMENT ON FUNCTION s.atomic(int) IS 'atomic';
         CREATE TYPE s.t AS (a int);
         COMMENT ON TYPE s.t IS 't';";
 

@@ -87,7 +87,7 @@ fn end_of_head(text: &str) -> usize {
     text.len()
 }
 
-/// The statements' texts. Semicolons in quotes, in `$tag$` bodies and in comments end nothing.
+/// The statements' texts. Semicolons in quotes, in `$tag$` and `BEGIN ATOMIC` bodies and in comments end nothing.
 fn split(sql: &str) -> Result<Vec<String>> {
     let (mut texts, mut text) = (Vec::new(), String::new());
     let mut rest = sql;
@@ -109,7 +109,7 @@ fn split(sql: &str) -> Result<Vec<String>> {
                 .find(tag)
                 .with_context(|| format!("a {tag} without its end: {text}"))?;
             end + 2 * tag.len()
-        } else if c == ';' {
+        } else if c == ';' && !in_body(&text) {
             finish(&mut texts, &mut text);
             rest = &rest[1..];
             continue;
@@ -121,6 +121,12 @@ fn split(sql: &str) -> Result<Vec<String>> {
     }
     finish(&mut texts, &mut text);
     Ok(texts)
+}
+
+/// Whether a `BEGIN ATOMIC` has not come to its own `END` yet.
+fn in_body(text: &str) -> bool {
+    let body = text.split_once("BEGIN ATOMIC").map(|(_, body)| body);
+    body.is_some_and(|body| body.rsplit(';').next().is_none_or(|last| last.trim() != "END"))
 }
 
 fn finish(texts: &mut Vec<String>, text: &mut String) {
