@@ -224,14 +224,14 @@ mod tests {
         -- What stays; with a 'quote.
         CREATE FUNCTION s.same(a int) RETURNS int LANGUAGE sql AS $$ SELECT a; -- $1 \n $$;
         COMMENT ON FUNCTION s.same(int) IS 'it''s; the same';
+        CREATE FUNCTION s.atomic(a int) RETURNS int LANGUAGE sql BEGIN ATOMIC SELECT CASE a WHEN 1 THEN 2 END; END;
+        COMMENT ON FUNCTION s.atomic(int) IS 'atomic';
         CREATE FUNCTION s.body() RETURNS int LANGUAGE sql AS $body$ SELECT 1 $body$;
         COMMENT ON FUNCTION s.body() IS 'body';
         CREATE FUNCTION s.result() RETURNS int LANGUAGE sql AS 'SELECT 1';
         COMMENT ON FUNCTION s.result() IS 'result';
         CREATE PROCEDURE s.gone(a text) LANGUAGE sql AS '';
         COMMENT ON PROCEDURE s.gone(text) IS 'gone';
-        CREATE FUNCTION s.atomic(a int) RETURNS int LANGUAGE sql BEGIN ATOMIC SELECT CASE a WHEN 1 THEN 2 END; END;
-        COMMENT ON FUNCTION s.atomic(int) IS 'atomic';
         CREATE TYPE s.t AS (a int);
         COMMENT ON TYPE s.t IS 't';";
 
