@@ -164,8 +164,10 @@ BEGIN
         UPDATE iot.metric_types t SET expired_until = expired.day + interval '24 hours' WHERE t.metric = ANY (expired.metrics);
         RETURN place - 'from' - 'deleting';
     ELSIF NOT deleting THEN
-        -- All devices first, then the samples: a device's calculation also reads its collector's.
-        IF iot_kpi.setting('calculations') = 'on' AND NOT iot_kpi.try_calculation(expired.day, chosen) THEN
+        -- All devices first, then the samples: a device's calculation also reads its collector's. And the day after, into which the
+        -- last beats of this one reach.
+        IF iot_kpi.setting('calculations') = 'on'
+           AND NOT (iot_kpi.try_calculation(expired.day, chosen) AND iot_kpi.try_calculation(expired.day + interval '24 hours', chosen)) THEN
             RETURN NULL;
         END IF;
     ELSE
@@ -181,7 +183,8 @@ BEGIN
         PERFORM set_config('iot_store.quiet', '', true);
         IF evidence THEN
             UPDATE iot.settings s
-            SET value = to_char(greatest(s.value::timestamptz, expired.day + interval '24 hours') AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"')
+            SET value = to_char(greatest(s.value::timestamptz, expired.day + interval '24 hours' + iot_kpi.look_back(NULL)) AT TIME ZONE 'UTC',
+                                'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')
             WHERE s.name = 'evidence_from';
         END IF;
     END IF;

@@ -778,7 +778,11 @@ const DEVICES: u32 = 30;
 
 /// Device `d` sends a minute of samples: ten seconds apart, some of them two days late.
 fn minute(minute: u32) -> String {
-    let age = if minute % 3 == 0 { "26 hours" } else { "2 hours" };
+    let age = if minute.is_multiple_of(3) {
+        "26 hours"
+    } else {
+        "2 hours"
+    };
     format!(
         "SELECT iot_kpi.ingest_metrics(array_agg('d' || d), array_agg(CASE s % 2 WHEN 0 THEN 'error' ELSE 'response_time' END), array_agg(t), array_agg(((d + s) % 2)::float8))
          FROM generate_series(1, {DEVICES}) d, generate_series(0, 5) s,

@@ -22,8 +22,8 @@ use pgrx::pg_sys;
 #[pg_guard]
 pub extern "C-unwind" fn _PG_init() {
     settings::define();
-    // SAFETY: read only; set by PostgreSQL before it loads any library.
-    if unsafe { pg_sys::process_shared_preload_libraries_in_progress } {
+    // SAFETY: read only; set by PostgreSQL before it loads any library. A server that pg_upgrade has started is left alone.
+    if unsafe { pg_sys::process_shared_preload_libraries_in_progress && !pg_sys::IsBinaryUpgrade } {
         launcher::register();
     }
 }
