@@ -42,6 +42,11 @@ on_this_postgres() {
     stage "crates, PostgreSQL $PG_MAJOR" cargo test --no-fail-fast "$@"
 }
 
+# The extension as it was built above, and the collector of the tests: what is tried is the packing.
+packages() {
+    env -u PG_CONFIG COLLECTOR="$TARGET/debug/iot-kpi-collector" WITHOUT_PLUGIN=1 "$HERE/package.sh" && "$HERE/package-check.sh"
+}
+
 stage "set-up" env WITH_BROWSER=1 "$HERE/setup.sh" || { say "0 passed, 1 failed"; exit 1; }
 use_postgres
 stage "lint" "$HERE/lint.sh"
@@ -59,6 +64,7 @@ if [ "$PG_CONFIG" = "$PRIVATE_PG_CONFIG" ]; then
         export PG_CONFIG=$POSTGRES_15/usr/lib/postgresql/15/bin/pg_config
         # What needs no server has passed or failed above.
         on_this_postgres --test '*'
+        ! command -v dpkg-deb > /dev/null || stage "packages" packages
     fi
 fi
 

@@ -160,7 +160,7 @@ impl Cause {
     /// intervention (57), system (58). Without a password there is no use in trying again.
     pub fn is_passing(&self) -> bool {
         match self.sqlstate() {
-            None => !std::error::Error::source(&self.0).is_some_and(|cause| cause.to_string() == "password missing"),
+            None => std::error::Error::source(&self.0).is_none_or(|cause| cause.to_string() != "password missing"),
             Some(code) => ["08", "40", "53", "55", "57", "58"]
                 .iter()
                 .any(|class| code.starts_with(class)),

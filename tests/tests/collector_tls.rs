@@ -273,7 +273,9 @@ fn a_server_without_tls_is_named() {
 fn a_password_comes_from_a_file_and_is_seen_nowhere() {
     let folder = folder("collector_password");
     let database = shared().store("collector_password");
-    let role = format!("DROP ROLE IF EXISTS feeder; CREATE ROLE feeder SUPERUSER LOGIN PASSWORD '{PASSWORD}'");
+    let role = format!(
+        "DROP ROLE IF EXISTS feeder; CREATE ROLE feeder LOGIN PASSWORD '{PASSWORD}'; SELECT iot_kpi.grant_writer('feeder')"
+    );
     database.client().batch_execute(&role).unwrap();
     let port = shared().port();
     let url = format!("postgresql://feeder@127.0.0.1:{port}/collector_password");
