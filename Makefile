@@ -1,6 +1,6 @@
 # Thin: a target is a line or two, the work is done by tests/*.sh and the programs of the tests crate.
 .DEFAULT_GOAL := help
-.PHONY: help setup install uninstall dev-db dev-db-stop test regress upgrade-script freeze lint demo psql bench package docker-check
+.PHONY: help setup install uninstall dev-db dev-db-stop test regress upgrade-script freeze lint demo psql bench fuzz package docker-check
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -41,9 +41,12 @@ demo: install ## five devices live, with a day of history (SECONDS=n ends it by 
 psql: ## open the demo's database
 	@tests/run.sh demo psql
 
-bench: install ## measure how fast it is, as ratios to plain PostgreSQL (QUICK=1: less data, under a minute; GROUPS="reports ingest")
+bench: install ## measure how fast it is, as ratios to plain PostgreSQL (QUICK=1: less data, under a minute; GROUPS="reports ingest"; SOAK=1: ten minutes of crashes, or SOAK_SECONDS)
 	@cargo build --release --package iot-kpi-collector
-	@tests/run.sh bench $(GROUPS) $(if $(QUICK),--quick)
+	@tests/run.sh bench $(GROUPS) $(if $(QUICK),--quick) $(if $(SOAK),--soak $(or $(SOAK_SECONDS),600))
+
+fuzz: setup ## try to break every decoder, and the plugin's requests (TIME=seconds each; TARGETS="states queries rest")
+	@tests/fuzz.sh $(or $(TIME),60) $(TARGETS)
 
 package: setup ## Debian packages, tar files, the plugin's zip, SBOM and checksums, in target/package (PostgreSQL 15 and 18, or PG_CONFIG=...)
 	@tests/package.sh

@@ -53,6 +53,8 @@ stage "lint" "$HERE/lint.sh"
 stage "docker" "$HERE/docker-lint.sh"
 stage "the plugin's front end" "$HERE/plugin.sh"
 on_this_postgres
+# What they find is new each time, what was found before is tried again; `make fuzz` looks longer.
+stage "fuzzers" "$HERE/fuzz.sh" 5
 
 if [ "$PG_CONFIG" = "$PRIVATE_PG_CONFIG" ]; then
     if [ -n "${CI:-}" ]; then

@@ -10,6 +10,7 @@ mod ingest;
 mod memory;
 mod parallel;
 mod reports;
+pub mod soak;
 mod table;
 
 use anyhow::{Context, Result};

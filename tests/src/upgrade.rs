@@ -31,7 +31,7 @@ pub struct Step {
 }
 
 /// A script as it should be.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Script {
     /// All of it.
     pub text: String,
@@ -139,67 +139,78 @@ pub fn install_sql() -> Result<String> {
 fn difference(old: &str, new: &str) -> Result<Script> {
     let (old, new) = (statements::read(old)?, statements::read(new)?);
     let before: BTreeMap<&str, &Statement> = old.iter().map(|s| (s.key.as_str(), s)).collect();
-    let after: BTreeSet<&str> = new.iter().map(|s| s.key.as_str()).collect();
+    let after: BTreeMap<&str, &Statement> = new.iter().map(|s| (s.key.as_str(), s)).collect();
     ensure!(after.len() == new.len(), "an object is created twice: {}", twice(&new));
-    let (mut drops, mut creates) = (String::new(), String::new());
-    let (mut changes, mut by_hand) = (Vec::new(), Vec::new());
-    let mut made_anew = BTreeSet::new();
+    let dropped = dropped(&old, &after);
+    let mut script = Script::default();
 
-    for gone in old.iter().rev().filter(|s| !after.contains(s.key.as_str())) {
+    // Whatever needs something stands behind it, and goes first.
+    for gone in old.iter().rev() {
+        let is_left = after.contains_key(gone.key.as_str());
         match &gone.kind {
-            Kind::Routine(_) => {
-                writeln!(drops, "DROP {};", gone.key)?;
-                changes.push(format!("drop {}", gone.key));
+            Kind::Routine(_) if dropped.contains(&gone.key) => {
+                let what = if is_left { "make anew" } else { "drop" };
+                writeln!(script.text, "DROP {};", gone.key)?;
+                script.changes.push(format!("{what} {}", gone.key));
             }
             // It goes with its object.
-            Kind::Comment(object) if !after.contains(object.as_str()) => {}
-            _ => by_hand.push(gone.key.clone()),
+            Kind::Comment(object) if !after.contains_key(object.as_str()) => {}
+            _ if !is_left => script.by_hand.push(gone.key.clone()),
+            _ => {}
         }
+    }
+    if !dropped.is_empty() {
+        script.text.insert(0, '\n');
     }
     for statement in &new {
-        let was = before.get(statement.key.as_str());
-        if was.is_some_and(|was| was.text == statement.text) && !remakes(&made_anew, statement) {
-            continue;
-        }
-        match (&statement.kind, was) {
-            (Kind::Routine(head), Some(was)) if matches!(&was.kind, Kind::Routine(was) if was != head) => {
-                // Another result, or other names of parameters: that cannot be replaced in place.
-                writeln!(drops, "DROP {};", statement.key)?;
-                writeln!(creates, "\n{};", statement.text)?;
-                made_anew.insert(statement.key.clone());
-                changes.push(format!("make anew {}", statement.key));
+        let key = &statement.key;
+        let was = before.get(key.as_str()).filter(|_| !dropped.contains(key));
+        let is_same = was.is_some_and(|was| was.text == statement.text);
+        match &statement.kind {
+            // A comment goes with its object.
+            Kind::Comment(object) if is_same && !dropped.contains(object) => {}
+            Kind::Comment(_) => writeln!(script.text, "{};", statement.text)?,
+            _ if is_same => {}
+            Kind::Routine(_) => {
+                let text = statement.text.replacen("CREATE ", "CREATE OR REPLACE ", 1);
+                writeln!(script.text, "\n{text};")?;
+                if !dropped.contains(key) {
+                    let what = if was.is_some() { "replace" } else { "add" };
+                    script.changes.push(format!("{what} {key}"));
+                }
             }
-            (Kind::Routine(_), _) => {
-                writeln!(
-                    creates,
-                    "\n{};",
-                    statement.text.replacen("CREATE ", "CREATE OR REPLACE ", 1)
-                )?;
-                changes.push(format!(
-                    "{} {}",
-                    if was.is_some() { "replace" } else { "add" },
-                    statement.key
-                ));
+            Kind::Other if was.is_none() => {
+                writeln!(script.text, "\n{};", statement.text)?;
+                script.changes.push(format!("add {key}"));
             }
-            (Kind::Comment(_), _) => writeln!(creates, "{};", statement.text)?,
-            (Kind::Other, None) => {
-                writeln!(creates, "\n{};", statement.text)?;
-                changes.push(format!("add {}", statement.key));
-            }
-            (Kind::Other, Some(_)) => by_hand.push(statement.key.clone()),
+            Kind::Other => script.by_hand.push(key.clone()),
         }
     }
-    let text = if drops.is_empty() {
-        creates
-    } else {
-        format!("\n{drops}{creates}")
-    };
-    Ok(Script { text, changes, by_hand })
+    Ok(script)
 }
 
-/// Whether a statement is the comment of something that loses it by being made anew.
-fn remakes(made_anew: &BTreeSet<String>, statement: &Statement) -> bool {
-    matches!(&statement.kind, Kind::Comment(object) if made_anew.contains(object))
+/// The routines that have to be dropped: those that are gone, those whose parameters or result cannot be replaced in place, and
+/// those whose parsed bodies hold on to one of them.
+fn dropped(old: &[Statement], after: &BTreeMap<&str, &Statement>) -> BTreeSet<String> {
+    let mut dropped = BTreeSet::new();
+    for statement in old {
+        let Kind::Routine(head) = &statement.kind else { continue };
+        let is = after.get(statement.key.as_str()).map(|s| &s.kind);
+        let name = |key: &str| {
+            key.split_whitespace()
+                .nth(1)
+                .unwrap_or_default()
+                .split('(')
+                .next()
+                .map(str::to_owned)
+        };
+        let holds = |gone: &String| name(gone).is_some_and(|name| statement.text.contains(&format!("{name}(")));
+        let is_parsed = statement.text.contains("BEGIN ATOMIC") || statement.text.contains("\nRETURN ");
+        if !matches!(is, Some(Kind::Routine(now)) if now == head) || is_parsed && dropped.iter().any(holds) {
+            dropped.insert(statement.key.clone());
+        }
+    }
+    dropped
 }
 
 fn twice(statements: &[Statement]) -> &str {
@@ -230,6 +241,8 @@ mod tests {
         COMMENT ON FUNCTION s.body() IS 'body';
         CREATE FUNCTION s.result() RETURNS int LANGUAGE sql AS 'SELECT 1';
         COMMENT ON FUNCTION s.result() IS 'result';
+        CREATE FUNCTION s.user() RETURNS int LANGUAGE sql BEGIN ATOMIC SELECT CASE WHEN true THEN s.result() END; END;
+        COMMENT ON FUNCTION s.user() IS 'of result';
         CREATE PROCEDURE s.gone(a text) LANGUAGE sql AS '';
         COMMENT ON PROCEDURE s.gone(text) IS 'gone';
         CREATE TYPE s.t AS (a int);
@@ -258,12 +271,16 @@ mod tests {
         let script = difference(OLD, &new).unwrap();
         let expected = "
 DROP PROCEDURE s.gone(text);
+DROP FUNCTION s.user();
 DROP FUNCTION s.result();
 
 CREATE OR REPLACE FUNCTION s.body() RETURNS int LANGUAGE sql AS $body$ SELECT 2 $body$;
 
-CREATE FUNCTION s.result() RETURNS bigint LANGUAGE sql AS 'SELECT 1';
+CREATE OR REPLACE FUNCTION s.result() RETURNS bigint LANGUAGE sql AS 'SELECT 1';
 COMMENT ON FUNCTION s.result() IS 'result';
+
+CREATE OR REPLACE FUNCTION s.user() RETURNS int LANGUAGE sql BEGIN ATOMIC SELECT CASE WHEN true THEN s.result() END; END;
+COMMENT ON FUNCTION s.user() IS 'of result';
 
 CREATE OR REPLACE AGGREGATE s.more(int) (SFUNC = int4pl, STYPE = int);
 COMMENT ON AGGREGATE s.more(int) IS 'm';

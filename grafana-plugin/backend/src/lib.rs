@@ -27,6 +27,8 @@ pub mod data;
 pub mod diagnostics;
 pub mod error;
 pub mod frame;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 pub mod pool;
 pub mod query;
 pub mod resource;

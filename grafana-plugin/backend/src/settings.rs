@@ -159,6 +159,12 @@ impl Settings {
     }
 }
 
+/// For the fuzzers: whether it can be read.
+#[cfg(fuzzing)]
+pub(crate) fn read(json: &[u8]) {
+    let _ = parse_open(json);
+}
+
 fn parse_open(json: &[u8]) -> Result<Open, Error> {
     if json.is_empty() {
         return Ok(Open::default());

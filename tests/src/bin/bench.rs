@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::{Result, bail};
 use clap::Parser;
-use iot_kpi_tests::bench::{Scale, groups, run};
+use iot_kpi_tests::bench::{Scale, Table, groups, run, soak};
 use iot_kpi_tests::installation::target;
 
 /// The ratios of "How fast".
@@ -16,6 +16,12 @@ struct Arguments {
     /// A tenth of the data, in under a minute
     #[arg(long)]
     quick: bool,
+    /// Instead of all that: ten thousand devices live for so many seconds, while server and collector are killed
+    #[arg(long, value_name = "SECONDS")]
+    soak: Option<u64>,
+    /// What is killed when: same seed, same order
+    #[arg(long, env = "IOT_KPI_SEED", default_value_t = 42)]
+    seed: u64,
 }
 
 fn main() -> ExitCode {
@@ -25,6 +31,12 @@ fn main() -> ExitCode {
 fn measure(arguments: &Arguments) -> Result<()> {
     if let Some(unknown) = arguments.groups.iter().find(|name| !groups().contains(&name.as_str())) {
         bail!("there is no group {unknown}; there are {}", groups().join(", "));
+    }
+    if let Some(seconds) = arguments.soak {
+        let mut table = Table::default();
+        soak::run(seconds, arguments.seed, &mut table)?;
+        println!("{}", table.ending());
+        return table.write(&target().join("soak.json"));
     }
     let scale = Scale {
         quick: arguments.quick,

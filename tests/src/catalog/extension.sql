@@ -15,7 +15,7 @@ SELECT (m.name).type || ' ' || (m.name).identity AS object,
                    'language', l.lanname, 'volatile', p.provolatile, 'parallel', p.proparallel, 'strict', p.proisstrict,
                    'leakproof', p.proleakproof, 'definer', p.prosecdef, 'cost', p.procost, 'rows', p.prorows,
                    'support', nullif(p.prosupport, 0)::regproc, 'settings', p.proconfig, 'rights', p.proacl::text[],
-                   'source', p.prosrc, 'library', p.probin, 'aggregate', (
+                   'source', p.prosrc, 'body', pg_get_function_sqlbody(p.oid), 'library', p.probin, 'aggregate', (
                        SELECT jsonb_build_array(a.aggkind, a.aggtransfn::regproc, a.aggfinalfn::regproc, a.aggcombinefn::regproc,
                                   a.aggserialfn::regproc, a.aggdeserialfn::regproc, a.aggmtransfn::regproc, a.aggminvtransfn::regproc,
                                   a.aggmfinalfn::regproc, a.aggfinalextra, a.aggfinalmodify, a.aggsortop::regoperator,

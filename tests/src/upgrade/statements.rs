@@ -87,32 +87,40 @@ fn end_of_head(text: &str) -> usize {
     text.len()
 }
 
-/// The statements' texts. Semicolons in quotes, in `$tag$` and `BEGIN ATOMIC` bodies and in comments end nothing.
+/// The statements' texts. Semicolons in quotes, in `$tag$` bodies, between `BEGIN ATOMIC` and its `END`, and in comments end
+/// nothing.
 fn split(sql: &str) -> Result<Vec<String>> {
     let (mut texts, mut text) = (Vec::new(), String::new());
+    // How deep inside a body: its own END comes after those of every CASE in it.
+    let mut depth = 0_u32;
     let mut rest = sql;
     while let Some(c) = rest.chars().next() {
         let length = if rest.starts_with("--") {
-            let length = rest.find('\n').unwrap_or(rest.len());
-            rest = &rest[length..];
+            rest = &rest[rest.find('\n').unwrap_or(rest.len())..];
             continue;
         } else if rest.starts_with("/*") {
             rest = &rest[block_comment(rest)?..];
             continue;
-        } else if c == '\'' || c == '"' {
-            let end = rest[1..]
-                .find(c)
-                .with_context(|| format!("a {c} without its end: {text}"))?;
-            end + 2
-        } else if let Some(tag) = dollar_tag(rest) {
-            let end = rest[tag.len()..]
-                .find(tag)
-                .with_context(|| format!("a {tag} without its end: {text}"))?;
-            end + 2 * tag.len()
-        } else if c == ';' && !in_body(&text) {
+        } else if c == ';' && depth == 0 {
             finish(&mut texts, &mut text);
             rest = &rest[1..];
             continue;
+        } else if c == '\'' || c == '"' {
+            let end = rest[1..].find(c);
+            end.with_context(|| format!("a {c} without its end: {text}"))? + 2
+        } else if let Some(tag) = dollar_tag(rest) {
+            let end = rest[tag.len()..].find(tag);
+            end.with_context(|| format!("a {tag} without its end: {text}"))? + 2 * tag.len()
+        } else if c.is_alphabetic() || c == '_' {
+            let end = rest.find(|c: char| !c.is_alphanumeric() && c != '_' && c != '$');
+            let word = &rest[..end.unwrap_or(rest.len())];
+            match word {
+                "ATOMIC" if text.ends_with("BEGIN ") => depth = 1,
+                "CASE" if depth > 0 => depth += 1,
+                "END" if depth > 0 => depth -= 1,
+                _ => {}
+            }
+            word.len()
         } else {
             c.len_utf8()
         };
@@ -121,12 +129,6 @@ fn split(sql: &str) -> Result<Vec<String>> {
     }
     finish(&mut texts, &mut text);
     Ok(texts)
-}
-
-/// Whether a `BEGIN ATOMIC` has not come to its own `END` yet.
-fn in_body(text: &str) -> bool {
-    let body = text.split_once("BEGIN ATOMIC").map(|(_, body)| body);
-    body.is_some_and(|body| body.rsplit(';').next().is_none_or(|last| last.trim() != "END"))
 }
 
 fn finish(texts: &mut Vec<String>, text: &mut String) {

@@ -113,7 +113,7 @@ pub(crate) async fn replace(mut call: Call) -> Result<Reply, Problem> {
 }
 
 /// A device's fields, each of its type; durations are in seconds.
-fn checked(body: &[u8], id: Option<&str>) -> Result<Value, Problem> {
+pub(crate) fn checked(body: &[u8], id: Option<&str>) -> Result<Value, Problem> {
     let mut device = parse(body)?;
     let fields = Fields::of(&device, String::new(), &FIELDS)?;
     for name in ["name", "device_type", "location", "heartbeat_metric", "collector_id"] {

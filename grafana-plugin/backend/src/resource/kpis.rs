@@ -4,6 +4,7 @@ use super::body::{Fields, parse};
 use super::reply::{Problem, Reply};
 use super::{Call, devices};
 use crate::statement::{Param, Statement};
+use chrono::{DateTime, Utc};
 use serde_json::json;
 
 /// A device's KPIs.
@@ -24,15 +25,21 @@ pub(crate) async fn of_device(mut call: Call) -> Result<Reply, Problem> {
     Ok(Reply::json(200, &json!({"from": from, "to": to, "kpis": kpis})))
 }
 
+/// What a body says about the time from and to which to calculate.
+pub(crate) fn period(body: &[u8]) -> Result<(Option<DateTime<Utc>>, Option<DateTime<Utc>>), Problem> {
+    if body.is_empty() {
+        return Ok((None, None));
+    }
+    let body = parse(body)?;
+    let fields = Fields::of(&body, String::new(), &["from", "to"])?;
+    Ok((fields.time("from")?, fields.time("to")?))
+}
+
 /// Calculates and keeps a device's KPIs of whole hours and days.
 pub(crate) async fn calculate(mut call: Call) -> Result<Reply, Problem> {
-    let (mut from, mut to) = call.params.range()?;
-    if !call.body.is_empty() {
-        let body = parse(&call.body)?;
-        let fields = Fields::of(&body, String::new(), &["from", "to"])?;
-        from = fields.time("from")?.unwrap_or(from);
-        to = fields.time("to")?.unwrap_or(to);
-    }
+    let (from, to) = call.params.range()?;
+    let given = period(&call.body)?;
+    let (from, to) = (given.0.unwrap_or(from), given.1.unwrap_or(to));
     if from >= to {
         return Err(Problem::field("from", format!("{from} is not before {to}")));
     }

@@ -4,6 +4,7 @@ use super::body::{Fields, parse};
 use super::reply::{Problem, Reply};
 use super::{Call, devices};
 use crate::statement::{Param, Statement};
+use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 
 /// Most samples of a request.
@@ -31,14 +32,23 @@ pub(crate) async fn list(mut call: Call) -> Result<Reply, Problem> {
     ))
 }
 
-/// Stores one sample, or many.
-pub(crate) async fn store(mut call: Call) -> Result<Reply, Problem> {
-    let body = parse(&call.body)?;
+/// The samples of a body, column by column.
+#[derive(Default)]
+pub(crate) struct Samples {
+    metrics: Vec<String>,
+    units: Vec<String>,
+    times: Vec<DateTime<Utc>>,
+    values: Vec<f64>,
+}
+
+/// One sample, or many.
+pub(crate) fn samples(body: &[u8]) -> Result<Samples, Problem> {
+    let body = parse(body)?;
     let samples = body.as_array().map_or(std::slice::from_ref(&body), Vec::as_slice);
     if samples.len() > MOST_SAMPLES {
         return Err(Problem::too_many(MOST_SAMPLES));
     }
-    let (mut metrics, mut units, mut times, mut values) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let mut read = Samples::default();
     for (index, sample) in samples.iter().enumerate() {
         let prefix = if body.is_array() {
             format!("[{index}].")
@@ -46,11 +56,25 @@ pub(crate) async fn store(mut call: Call) -> Result<Reply, Problem> {
             String::new()
         };
         let fields = Fields::of(sample, prefix, &["timestamp", "metric_type", "value", "unit"])?;
-        times.push(fields.required("timestamp", fields.time("timestamp")?)?);
-        metrics.push(fields.required("metric_type", fields.text("metric_type")?)?);
-        values.push(fields.required("value", fields.number("value")?)?);
-        units.push(fields.text("unit")?.unwrap_or_default());
+        read.times
+            .push(fields.required("timestamp", fields.time("timestamp")?)?);
+        read.metrics
+            .push(fields.required("metric_type", fields.text("metric_type")?)?);
+        read.values.push(fields.required("value", fields.number("value")?)?);
+        read.units.push(fields.text("unit")?.unwrap_or_default());
     }
+    Ok(read)
+}
+
+/// Stores one sample, or many.
+pub(crate) async fn store(mut call: Call) -> Result<Reply, Problem> {
+    let Samples {
+        metrics,
+        units,
+        times,
+        values,
+    } = samples(&call.body)?;
+    let count = values.len();
     devices::require(&mut call).await?;
     let (metrics, units) = (Param::Texts(Some(metrics)), Param::Texts(Some(units)));
     let register = Statement::new(
@@ -70,7 +94,7 @@ pub(crate) async fn store(mut call: Call) -> Result<Reply, Problem> {
         .await?;
     let text: String = rows.first().map(|row| row.try_get(0)).transpose()?.unwrap_or_default();
     let result: Value = serde_json::from_str(&text).unwrap_or_default();
-    if !samples.is_empty() && result["refused"] == json!(samples.len()) {
+    if count > 0 && result["refused"] == json!(count) {
         return Err(Problem::refused(
             "no sample could be stored; see result.refusals",
             result,

@@ -103,6 +103,21 @@ impl Call {
     }
 }
 
+/// For the fuzzers: a request as far as it gets without a database. Each body is read as that of every route.
+#[cfg(fuzzing)]
+pub(crate) fn read(method: &str, url: &str, body: &[u8]) {
+    let path = url.split('?').next().unwrap_or_default().trim_matches('/');
+    let found = routes::find(method, path);
+    if let Ok(params) = Params::of(url) {
+        let _ = (params.page(), params.range(), params.texts("device_id"));
+    }
+    if body.len() <= LARGEST_BODY {
+        let id = found.as_ref().ok().map(|(_, id)| id.as_str());
+        let _ = (devices::checked(body, id), metrics::samples(body), kpis::period(body));
+    }
+    let _ = found.map_err(Problem::reply);
+}
+
 /// Whoever may see a data source may call all its routes, so those that write look at who is there.
 fn may_write(request: &CallResourceRequest, settings: &Settings) -> Result<(), Problem> {
     if !settings.allow_writes {

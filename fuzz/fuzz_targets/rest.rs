@@ -1,0 +1,4 @@
+//! Requests of the plugin's REST API; see [`iot_kpi_fuzz::requests`].
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| iot_kpi_fuzz::requests::rest(data));

@@ -1,0 +1,169 @@
+//! Whatever is read as a state is refused, or works in everything that can be done with it, and is written as it was read.
+
+use kpi_core::cadence::{Cadence, Expectation, judge_beats};
+use kpi_core::classes::Exemptions;
+use kpi_core::codec::Codec;
+use kpi_core::evidence::Evidence;
+use kpi_core::heartbeats::Heartbeats;
+use kpi_core::response::ResponseSketch;
+use kpi_core::status::StatusTimeline;
+use kpi_core::throughput::Throughput;
+use kpi_core::time::{EARLIEST, LATEST, SECOND, Window};
+
+/// The first byte says which state the rest is of, and in which form.
+pub fn run(data: &[u8]) {
+    let Some((kind, rest)) = data.split_first() else { return };
+    match kind % 6 {
+        0 => read::<Heartbeats>(kind / 6, rest),
+        1 => read::<StatusTimeline>(kind / 6, rest),
+        2 => read::<Cadence>(kind / 6, rest),
+        3 => read::<ResponseSketch>(kind / 6, rest),
+        4 => read::<Throughput>(kind / 6, rest),
+        _ => read::<Evidence>(kind / 6, rest),
+    }
+}
+
+/// A state and all that is done with it.
+trait State: Codec + Clone {
+    /// Whether each state has one form only. Those with sums of floats are read from any list of terms.
+    const ONE_FORM: bool;
+
+    fn use_it(&mut self, other: &Self);
+}
+
+fn read<S: State>(form: u8, data: &[u8]) {
+    match form % 4 {
+        0 => try_bytes::<S>(data),
+        1 => {
+            let _ = S::from_text(&String::from_utf8_lossy(data)).map(|state| try_state(&state));
+        }
+        // Behind the checksum, which no mutation gets right by itself.
+        _ => try_bytes::<S>(&sealed::<S>(data)),
+    }
+}
+
+fn try_bytes<S: State>(bytes: &[u8]) {
+    if let Ok(state) = S::decode(bytes) {
+        assert!(!S::ONE_FORM || state.encode() == bytes, "{} has two forms", S::NAME);
+        try_state(&state);
+    }
+}
+
+#[expect(clippy::expect_used, reason = "this is what the fuzzer looks for")]
+fn try_state<S: State>(state: &S) {
+    let written = state.encode();
+    let again = S::decode(&written).expect("what was read is written so that it can be read");
+    assert_eq!(
+        again.encode(),
+        written,
+        "{} is written differently the second time",
+        S::NAME
+    );
+    let text = S::from_text(&state.to_text()).expect("the text form can be read");
+    assert_eq!(text.encode(), written, "{} differs in its text form", S::NAME);
+    let mut used = state.clone();
+    used.use_it(&again);
+}
+
+fn sealed<S: Codec>(body: &[u8]) -> Vec<u8> {
+    let mut crc = crc32fast::Hasher::new();
+    crc.update(&[S::LETTER, S::VERSION]);
+    crc.update(body);
+    let mut bytes = vec![S::LETTER, S::VERSION];
+    bytes.extend(crc.finalize().to_le_bytes());
+    bytes.extend(body);
+    bytes
+}
+
+fn windows() -> impl Iterator<Item = Window> {
+    let bounds = [(0, 1000 * SECOND), (EARLIEST, EARLIEST + 1000), (0, LATEST - 1)];
+    bounds
+        .into_iter()
+        .filter_map(|(start, end)| Window::new(start, end).ok())
+}
+
+impl State for Heartbeats {
+    const ONE_FORM: bool = true;
+
+    fn use_it(&mut self, other: &Self) {
+        self.merge(other);
+        let _ = self.beat(0, SECOND);
+        for window in windows() {
+            self.availability(window, &Exemptions::default());
+            self.outages(window, &Exemptions::default(), SECOND);
+        }
+        let _ = (self.live_ranges(), self.live_at(0), self.last_beat(), self.beat_count());
+    }
+}
+
+impl State for StatusTimeline {
+    const ONE_FORM: bool = true;
+
+    fn use_it(&mut self, other: &Self) {
+        self.merge(other);
+        for window in windows() {
+            self.periods(window, Some(SECOND));
+            self.transitions(window, None);
+            self.times(window, Default::default(), &Exemptions::default());
+        }
+        let _ = (self.status_at(0, None), self.flapping());
+    }
+}
+
+impl State for Cadence {
+    const ONE_FORM: bool = true;
+
+    fn use_it(&mut self, other: &Self) {
+        self.merge(other);
+        let expect = Expectation {
+            interval: 60 * SECOND,
+            liveness: 1,
+        };
+        let times = self.times.to_vec();
+        for window in windows() {
+            judge_beats(&times, window, expect, &Exemptions::default());
+        }
+    }
+}
+
+impl State for ResponseSketch {
+    const ONE_FORM: bool = false;
+
+    fn use_it(&mut self, other: &Self) {
+        // Sums of made-up floats may be out of range: an error, too.
+        let _ = self.merge(other);
+        let _ = self.add(1.0);
+        for q in [0.0, 0.5, 0.99, 1.0] {
+            let _ = self.percentile(q);
+        }
+        let _ = self.apdex_counts(100.0, 5).map(|counts| counts.score());
+        let _ = (self.mean(), self.min(), self.max(), self.count());
+    }
+}
+
+impl State for Throughput {
+    const ONE_FORM: bool = false;
+
+    fn use_it(&mut self, other: &Self) {
+        let _ = self.merge(other);
+        let _ = (self.total(), self.resets(), self.last_sample());
+        for window in windows() {
+            let _ = self.rate(window);
+        }
+    }
+}
+
+impl State for Evidence {
+    const ONE_FORM: bool = false;
+
+    fn use_it(&mut self, other: &Self) {
+        let _ = self.merge(other);
+        let _ = self.absorb(other);
+        for part in self.parts().into_iter().flatten() {
+            let _ = self.absorb(&part);
+        }
+        for slot in 0..self.slots().len() {
+            let _ = self.bytes_in(slot, 0);
+        }
+    }
+}
