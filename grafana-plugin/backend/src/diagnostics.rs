@@ -1,7 +1,8 @@
 //! CheckHealth: the reason a person can act on. CollectMetrics: what this process does, for Prometheus.
 
 use crate::error::Error;
-use crate::pool::{Pools, Session};
+use crate::pool::Pools;
+use crate::session::Session;
 use crate::settings::{Settings, TlsMode};
 use crate::statement::Statement;
 use grafana_plugin_sdk::pluginv2::check_health_response::HealthStatus;

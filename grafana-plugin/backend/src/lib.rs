@@ -7,7 +7,8 @@
 //! | [`diagnostics`] | CheckHealth, with a reason to act on, and CollectMetrics |
 //! | [`resource`] | CallResource: what the editors offer, and the REST API under `v1/` |
 //! | [`settings`] | what a data source's configuration says |
-//! | [`pool`] | connections: one bounded pool a data source, cancelling what nobody waits for |
+//! | [`pool`] | connections: one bounded pool a data source |
+//! | [`session`] | a connection in use; cancels what nobody waits for |
 //! | [`tls`] | the TLS modes of a connection |
 //! | [`statement`] | SQL with its parameters, and as people paste it |
 //! | [`query`] | the query types, one file each |
@@ -31,6 +32,7 @@ pub mod pool;
 pub mod query;
 pub mod resource;
 pub mod server;
+pub mod session;
 pub mod settings;
 pub mod statement;
 pub mod tls;

@@ -2,8 +2,10 @@
 
 pub mod columns;
 pub mod config;
+mod known;
 mod numeric;
 pub mod series;
+mod values;
 
 use crate::error::Error;
 use arrow_array::{ArrayRef, RecordBatch, RecordBatchOptions};

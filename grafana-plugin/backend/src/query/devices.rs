@@ -1,7 +1,7 @@
 //! Which devices a query is about: by choice, by type or location, by ad-hoc filter; nothing chosen means all.
 
 use crate::error::Error;
-use crate::pool::Session;
+use crate::session::Session;
 use crate::statement::{Param, Statement};
 use serde::{Deserialize, Serialize};
 

@@ -17,7 +17,7 @@ use crate::error::Error;
 use crate::frame::columns::Table;
 use crate::frame::config;
 use crate::frame::{Field, Frame, Labels, Notice, Stat};
-use crate::pool::Session;
+use crate::session::Session;
 use crate::settings::Settings;
 use crate::statement::{Param, Statement};
 use chrono::{DateTime, Utc};
