@@ -16,6 +16,9 @@ use serde::Serialize;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+/// Rows that are written at once; a multiple of 8, so that the bits which tell NULL begin with a byte.
+const PART: usize = 65_536;
+
 /// A field's labels; sorted, so that equal ones look equal.
 pub type Labels = BTreeMap<String, String>;
 
@@ -157,7 +160,10 @@ impl Frame {
         let options = RecordBatchOptions::new().with_row_count(Some(rows));
         let batch = RecordBatch::try_new_with_options(Arc::clone(&schema), arrays, &options)?;
         let mut writer = FileWriter::try_new(Vec::with_capacity(size), &schema)?;
-        writer.write(&batch)?;
+        // In parts, since the writer makes a copy of each: a part of a long frame is small beside the whole.
+        for start in (0..rows.max(1)).step_by(PART) {
+            writer.write(&batch.slice(start, PART.min(rows - start)))?;
+        }
         writer.finish()?;
         Ok(writer.into_inner()?)
     }
