@@ -2,6 +2,7 @@
 
 pub mod columns;
 pub mod config;
+pub(crate) mod json;
 mod known;
 mod numeric;
 pub mod series;
@@ -83,6 +84,7 @@ pub struct Meta {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub preferred_visualisation_type: Option<&'static str>,
     /// The SQL that gave it.
+    #[serde(skip_serializing_if = "String::is_empty")]
     pub executed_query_string: String,
     /// Words to the person who looks at it.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -90,6 +92,16 @@ pub struct Meta {
     /// Numbers for the query inspector.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub stats: Vec<Stat>,
+    /// What the front end of this data source is told.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub custom: Option<Custom>,
+}
+
+/// What the front end of this data source is told.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Custom {
+    /// The path of the stream that keeps this answer up to date.
+    pub stream: String,
 }
 
 /// A frame.
@@ -141,10 +153,10 @@ impl Frame {
         for field in self.fields {
             let mut metadata = HashMap::from([("name".to_owned(), field.name.clone())]);
             if !field.labels.is_empty() {
-                metadata.insert("labels".to_owned(), json(&field.labels));
+                metadata.insert("labels".to_owned(), text(&field.labels));
             }
             if field.config != FieldConfig::default() {
-                metadata.insert("config".to_owned(), json(&field.config));
+                metadata.insert("config".to_owned(), text(&field.config));
             }
             size += field.array.get_buffer_memory_size() + 512;
             fields.push(ArrowField::new(field.name, field.array.data_type().clone(), true).with_metadata(metadata));
@@ -153,7 +165,7 @@ impl Frame {
         let metadata = HashMap::from([
             ("name".to_owned(), self.name),
             ("refId".to_owned(), ref_id.to_owned()),
-            ("meta".to_owned(), json(&self.meta)),
+            ("meta".to_owned(), text(&self.meta)),
         ]);
         let schema = Arc::new(Schema::new_with_metadata(fields, metadata));
         let rows = arrays.first().map_or(0, |array: &ArrayRef| array.len());
@@ -170,6 +182,6 @@ impl Frame {
 }
 
 /// Metadata is JSON text; making it cannot fail, since its maps have text for keys.
-fn json(value: &impl Serialize) -> String {
+fn text(value: &impl Serialize) -> String {
     serde_json::to_string(value).unwrap_or_default()
 }

@@ -12,3 +12,4 @@ mod queries;
 mod rest;
 mod speed;
 mod store;
+mod stream;
