@@ -13,3 +13,4 @@ mod rest;
 mod speed;
 mod store;
 mod stream;
+mod tls;
