@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::result_large_err)]
 
 mod dashboards;
+mod described;
 mod health;
 mod host;
 mod load;
