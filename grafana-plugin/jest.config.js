@@ -1,5 +1,7 @@
 module.exports = {
   testEnvironment: 'jsdom',
+  // A machine that does other things too is no reason to fail.
+  testTimeout: 60_000,
   testMatch: ['<rootDir>/tests/**/*.test.{ts,tsx}'],
   setupFilesAfterEnv: ['<rootDir>/tests/setup.ts'],
   transform: {

@@ -1,8 +1,11 @@
 // The AMD module that Grafana loads. What Grafana provides stays outside; see `externals`.
 const CopyPlugin = require('copy-webpack-plugin');
+const fs = require('fs');
 const path = require('path');
-const { version, name } = require('./package.json');
+const { name } = require('./package.json');
 
+// One version for all rooms.
+const [, version] = fs.readFileSync(path.join(__dirname, '../Cargo.toml'), 'utf8').match(/^version = "(.+)"$/m);
 const today = new Date().toISOString().slice(0, 10);
 const fill = (content) => content.toString().replace('%VERSION%', version).replace('%TODAY%', today);
 const PROVIDED = [
@@ -42,6 +45,7 @@ module.exports = {
         { from: 'img', to: 'img' },
         { from: '../dashboards', to: 'dashboards', noErrorOnMissing: true },
         { from: '../../LICENSE', to: 'LICENSE', toType: 'file' },
+        { from: '../../CHANGELOG.md', to: 'CHANGELOG.md' },
       ],
     }),
   ],

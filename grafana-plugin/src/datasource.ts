@@ -1,14 +1,18 @@
 import {
   AdHocVariableFilter,
   CoreApp,
+  DataFrame,
   DataQueryRequest,
   DataQueryResponse,
   DataSourceInstanceSettings,
+  LiveChannelScope,
+  LoadingState,
   MetricFindValue,
   ScopedVars,
+  StreamingFrameAction,
 } from '@grafana/data';
-import { DataSourceWithBackend, getTemplateSrv } from '@grafana/runtime';
-import { Observable } from 'rxjs';
+import { DataSourceWithBackend, getGrafanaLiveSrv, getTemplateSrv } from '@grafana/runtime';
+import { EMPTY, Observable, filter, map, merge, scan, startWith, switchMap } from 'rxjs';
 import { QueryEditor } from './components/QueryEditor';
 import { isComplete, migrate } from './query';
 import { IotKpiQuery, Options, SchemaTable, Settings } from './types';
@@ -44,7 +48,39 @@ export class DataSource extends DataSourceWithBackend<IotKpiQuery, Settings> {
     // The browser's zone is only known here.
     const zone = request.timezone === 'browser' ? Intl.DateTimeFormat().resolvedOptions().timeZone : request.timezone;
     const targets = request.targets.map((target) => ({ ...migrate(target), timeZone: target.timeZone || zone || '' }));
-    return super.query({ ...request, targets });
+    const answers = super.query({ ...request, targets });
+    const live = targets.filter((target) => target.live && !target.hide);
+    return live.length === 0 ? answers : answers.pipe(switchMap((answer) => this.keptUpToDate(answer, live, request)));
+  }
+
+  /** An answer, and what streams make of it. Where the backend names none, or none can be had, the dashboard's refresh stays. */
+  private keptUpToDate(answer: DataQueryResponse, live: IotKpiQuery[], request: DataQueryRequest<IotKpiQuery>) {
+    const streams = answer.data.flatMap((frame: DataFrame) => {
+      const target = live.find(({ refId }) => refId === frame.refId);
+      const path = frame.meta?.custom?.stream;
+      return target && path ? [this.stream(path, target, request)] : [];
+    });
+    const replaced = (current: DataQueryResponse, frame: DataFrame): DataQueryResponse => ({
+      ...current,
+      state: LoadingState.Streaming,
+      data: current.data.map((old: DataFrame) => (old.refId === frame.refId ? frame : old)),
+    });
+    return merge(...streams).pipe(scan(replaced, answer), startWith(answer));
+  }
+
+  private stream(path: string, target: IotKpiQuery, request: DataQueryRequest<IotKpiQuery>): Observable<DataFrame> {
+    const { from, to } = request.range;
+    const { refId, ...query } = this.applyTemplateVariables(target, request.scopedVars, request.filters);
+    const seconds = Math.round((to.valueOf() - from.valueOf()) / 1000);
+    const packets = getGrafanaLiveSrv()?.getDataStream({
+      addr: { scope: LiveChannelScope.DataSource, stream: this.uid, path, data: { query, seconds } },
+      buffer: { action: StreamingFrameAction.Replace, maxLength: Infinity, maxDelta: Infinity },
+    });
+    const frames = packets?.pipe(
+      filter(({ error, data }) => !error && data[0]?.fields.length > 0),
+      map(({ data: [{ name, fields, length, meta }] }) => ({ refId, name, fields, length, meta }))
+    );
+    return frames ?? EMPTY;
   }
 
   applyTemplateVariables(query: IotKpiQuery, scopedVars: ScopedVars, filters?: AdHocVariableFilter[]): IotKpiQuery {
@@ -52,9 +88,11 @@ export class DataSource extends DataSourceWithBackend<IotKpiQuery, Settings> {
     const text = (value: string) => templates.replace(value, scopedVars);
     const many = (values: string[]) => values.flatMap((value) => expand(value, scopedVars));
     const whole = migrate(query);
-    const adhocFilters = (filters ?? []).map(({ key, operator, value, values }) =>
-      values?.length ? { key, operator, value, values } : { key, operator, value }
-    );
+    const adhocFilters = (filters ?? []).map(({ key, operator, value, values }) => ({
+      key,
+      operator,
+      values: values?.length ? values : [value],
+    }));
     const common = {
       ...whole,
       legend: text(whole.legend),
@@ -75,8 +113,11 @@ export class DataSource extends DataSourceWithBackend<IotKpiQuery, Settings> {
       case 'metric_series':
       case 'anomalies':
         return { ...common, metric: text(common.metric) };
-      case 'sql':
-        return { ...common, rawSql: templates.replace(common.rawSql, scopedVars, quoted) };
+      case 'sql': {
+        // These two are the backend's macros, as they are in alert rules.
+        const { __interval, __interval_ms, ...variables } = scopedVars;
+        return { ...common, rawSql: templates.replace(common.rawSql, variables, quoted) };
+      }
       default:
         return common;
     }

@@ -51,6 +51,7 @@ export const KINDS: { [K in KindName]: { label: string; description: string; def
 
 const COMMON: Omit<CommonQuery, 'refId'> = {
   schemaVersion: SCHEMA_VERSION,
+  live: false,
   legend: '',
   timeZone: '',
   devices: [],
@@ -63,8 +64,30 @@ export function isKind(name: unknown): name is KindName {
   return typeof name === 'string' && Object.hasOwn(KINDS, name);
 }
 
-/** A query as this version writes it, from one that any version, or a person, has saved. */
-export function migrate(saved: Partial<IotKpiQuery> & { refId?: string }): IotKpiQuery {
+/** Kinds whose answer a stream can keep up to date: one frame that says how things are now. */
+export const OF_NOW: KindName[] = ['device_kpis', 'fleet_kpis'];
+
+type Saved = Record<string, unknown>;
+
+/** From each version to the next, the first from 1 to 2. The backend does the same to what alert rules have saved. */
+const STEPS: Array<(saved: Saved) => Saved> = [filtersHaveValues];
+
+/** Version 2: a filter has `values`, of which there may be several; before, it had a `value`, and sometimes both. */
+function filtersHaveValues(saved: Saved): Saved {
+  if (!Array.isArray(saved.adhocFilters)) {
+    return saved;
+  }
+  const adhocFilters = saved.adhocFilters.map(({ value = '', values, ...filter }) => ({
+    ...filter,
+    values: values?.length ? values : [value],
+  }));
+  return { ...saved, adhocFilters };
+}
+
+/** A query as this version writes it, from one that any version, or a person, has saved; without a version it is of the first. */
+export function migrate(query: Partial<IotKpiQuery> & { refId?: string }): IotKpiQuery {
+  const version = Math.max(1, query.schemaVersion ?? 1);
+  const saved = STEPS.slice(version - 1).reduce((older, step) => step(older), query as Saved) as typeof query;
   const queryType = isKind(saved.queryType) ? saved.queryType : 'kpi_series';
   return {
     refId: 'A',

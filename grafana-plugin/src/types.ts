@@ -2,18 +2,19 @@ import { DataSourceJsonData } from '@grafana/data';
 import { DataQuery } from '@grafana/schema';
 
 /** The version of the queries that this plugin writes. */
-export const SCHEMA_VERSION = 1;
+export const SCHEMA_VERSION = 2;
 
 export interface AdhocFilter {
   key: string;
   operator: string;
-  value: string;
-  values?: string[];
+  values: string[];
 }
 
 /** What every query has beside its kind. */
 export interface CommonQuery extends DataQuery {
   schemaVersion: number;
+  /** Whether the answer is kept up to date by a stream. */
+  live: boolean;
   legend: string;
   timeZone: string;
   devices: string[];

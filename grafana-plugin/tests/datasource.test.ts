@@ -1,6 +1,6 @@
-import { CoreApp, DataQueryRequest, DataSourceInstanceSettings } from '@grafana/data';
+import { CoreApp, DataFrame, DataQueryRequest, DataQueryResponse, DataSourceInstanceSettings, ScopedVars, dateTime } from '@grafana/data';
 import { DataSourceWithBackend } from '@grafana/runtime';
-import { of } from 'rxjs';
+import { lastValueFrom, of, toArray } from 'rxjs';
 import { DataSource } from '../src/datasource';
 import { migrate } from '../src/query';
 import { IotKpiQuery, Options, Settings } from '../src/types';
@@ -8,12 +8,14 @@ import { values } from '../src/variables';
 
 const VARIABLES: Record<string, string | string[]> = { device: ['TEMP_001', 'CAM_001'], kpi: 'apdex', name: "it's" };
 
+const getDataStream = jest.fn();
 jest.mock('@grafana/runtime', () => ({
   ...jest.requireActual('@grafana/runtime'),
+  getGrafanaLiveSrv: () => ({ getDataStream }),
   getTemplateSrv: () => ({
-    replace: (text: string, _vars: unknown, format?: string | ((value: string | string[]) => string)) =>
+    replace: (text: string, scopedVars?: ScopedVars, format?: string | ((value: string | string[]) => string)) =>
       text.replace(/\$(\w+)/g, (whole, name) => {
-        const value = VARIABLES[name];
+        const value = scopedVars?.[name]?.value ?? VARIABLES[name];
         if (value === undefined) {
           return whole;
         }
@@ -34,13 +36,48 @@ test('a variable of several devices becomes several devices', () => {
 test('ad-hoc filters reach the query', () => {
   const filters = [{ key: 'floor', operator: '=', value: '1', condition: '' }];
   const applied = datasource.applyTemplateVariables(migrate({ queryType: 'slo_report' }), {}, filters);
-  expect(applied.adhocFilters).toEqual([{ key: 'floor', operator: '=', value: '1' }]);
+  expect(applied.adhocFilters).toEqual([{ key: 'floor', operator: '=', values: ['1'] }]);
 });
 
 test('variables in SQL are quoted', () => {
   const query = migrate({ queryType: 'sql', rawSql: 'SELECT $name IN ($device) AND $__timeFilter(t)' });
   expect(datasource.applyTemplateVariables(query, {})).toMatchObject({
     rawSql: "SELECT 'it''s' IN ('TEMP_001', 'CAM_001') AND $__timeFilter(t)",
+  });
+});
+
+test("SQL's own macros are left to the backend", () => {
+  const query = migrate({ queryType: 'sql', rawSql: "SELECT date_bin('$__interval', t, $from), $__interval_ms" });
+  const scopedVars = { __interval: { value: '1m' }, __interval_ms: { value: 60000 } };
+  expect(datasource.applyTemplateVariables(query, scopedVars)).toMatchObject({
+    rawSql: "SELECT date_bin('$__interval', t, $from), $__interval_ms",
+  });
+});
+
+describe('a live panel', () => {
+  const frame = (refId: string, value: number, stream?: string) =>
+    ({ refId, fields: [{ name: 'n', values: [value] }], length: 1, meta: { custom: stream && { stream } } }) as unknown as DataFrame;
+  const query = { ...migrate({ queryType: 'device_kpis', devices: ['$device'], live: true }), refId: 'B' };
+  const range = { from: dateTime(1_000_000), to: dateTime(1_000_000 + 3_600_001) };
+  const request = { targets: [migrate({}), query], range, scopedVars: {} } as unknown as DataQueryRequest<IotKpiQuery>;
+  const shown = (answers: DataQueryResponse[]) => answers.map(({ data }) => data.map((one: DataFrame) => one.fields[0].values[0]));
+
+  test('follows the stream that the backend names', async () => {
+    const data = [frame('A', 1), frame('B', 2, 'hash')];
+    jest.spyOn(DataSourceWithBackend.prototype, 'query').mockReturnValue(of({ data }));
+    getDataStream.mockReturnValue(of({ data: [frame('', 3)] }, { data: [], error: { message: 'denied' } }, { data: [frame('', 4)] }));
+    const answers = await lastValueFrom(datasource.query(request).pipe(toArray()));
+    expect(shown(answers)).toEqual([[1, 2], [1, 3], [1, 4]]);
+    const { addr } = getDataStream.mock.calls[0][0];
+    expect(addr).toMatchObject({ scope: 'ds', stream: 'x', path: 'hash' });
+    expect(addr.data).toMatchObject({ seconds: 3600, query: { queryType: 'device_kpis', devices: ['TEMP_001', 'CAM_001'] } });
+  });
+
+  test('is as any other where there is no stream', async () => {
+    getDataStream.mockClear();
+    jest.spyOn(DataSourceWithBackend.prototype, 'query').mockReturnValue(of({ data: [frame('B', 2)] }));
+    expect(shown(await lastValueFrom(datasource.query(request).pipe(toArray())))).toEqual([[2]]);
+    expect(getDataStream).not.toHaveBeenCalled();
   });
 });
 

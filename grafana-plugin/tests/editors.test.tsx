@@ -57,7 +57,7 @@ describe('query editor', () => {
     await waitFor(() => expect(kpi).toHaveValue('Uptime'));
     await userEvent.click(kpi);
     await userEvent.keyboard('Apd{ArrowDown}{Enter}');
-    await waitFor(() => expect(seen).toHaveBeenCalledWith(expect.objectContaining({ kpi: 'apdex', schemaVersion: 1 })));
+    await waitFor(() => expect(seen).toHaveBeenCalledWith(expect.objectContaining({ kpi: 'apdex', schemaVersion: 2 })));
   });
 
   test('the legend is taken when the field is left', async () => {

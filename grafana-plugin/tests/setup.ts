@@ -1,5 +1,8 @@
 import '@testing-library/jest-dom';
+import { configure } from '@testing-library/react';
 import { TextDecoder, TextEncoder } from 'util';
+
+configure({ asyncUtilTimeout: 20_000 });
 
 // What a browser has and jsdom has not.
 Object.assign(globalThis, { TextEncoder, TextDecoder });

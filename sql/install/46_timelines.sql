@@ -106,3 +106,39 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION iot_kpi.metric_series(text, tstzrange, integer, text[], timestamptz) IS
     'a metric''s samples; where a device has more than max_points, the first, last, least and greatest of each bucket (M4), so that no spike is lost';
+
+CREATE FUNCTION iot_kpi.metric_before(
+    metric text, before timestamptz, device_ids text[] DEFAULT NULL, look_back interval DEFAULT '1 day'
+) RETURNS TABLE ("time" timestamptz, device_id text, value double precision)
+    LANGUAGE plpgsql STABLE
+    SET search_path = pg_catalog, pg_temp
+    SET plan_cache_mode = force_custom_plan AS $$
+#variable_conflict use_column
+DECLARE
+    wanted constant text := iot_kpi.check_metric(metric);
+    earliest timestamptz;
+BEGIN
+    IF before IS NULL OR NOT isfinite(before) THEN
+        RAISE EXCEPTION 'before must be an instant, not %', coalesce(before::text, 'NULL')
+            USING ERRCODE = 'invalid_parameter_value', HINT = 'Give the start of the window whose line is drawn.';
+    END IF;
+    IF look_back IS NULL OR look_back <= '0' OR look_back > '3660 days'
+       OR date_part('year', look_back) <> 0 OR date_part('month', look_back) <> 0 THEN
+        RAISE EXCEPTION 'look_back must be above zero, at most 3660 days and without months, not %', coalesce(look_back::text, 'NULL')
+            USING ERRCODE = 'invalid_parameter_value', HINT = 'Write it as interval ''1 day''.';
+    END IF;
+    PERFORM iot_kpi.check_devices(device_ids);
+    earliest := before - look_back;
+    -- A probe of the key for each device, in the partitions of that time alone.
+    RETURN QUERY
+    SELECT s.time, d.device_id, s.value
+    FROM iot.devices d
+    CROSS JOIN LATERAL (
+        SELECT m.time, m.value FROM iot.device_metrics m
+        WHERE m.device_id = d.device_id AND m.metric = wanted AND m.time >= earliest AND m.time < before
+        ORDER BY m.time DESC LIMIT 1) AS s
+    WHERE device_ids IS NULL OR d.device_id = ANY (device_ids)
+    ORDER BY d.device_id;
+END $$;
+COMMENT ON FUNCTION iot_kpi.metric_before(text, timestamptz, text[], interval) IS
+    'each device''s last sample of a metric before an instant and not older than look_back: where a line that is drawn from there on begins';

@@ -9,6 +9,7 @@ mod clock;
 mod ingest;
 mod memory;
 mod parallel;
+mod plugin;
 mod reports;
 pub mod soak;
 mod table;
@@ -51,13 +52,14 @@ impl Scale {
 /// A group of measures.
 type Group = fn(&Postgres, Scale, &mut Table) -> Result<()>;
 
-const GROUPS: [(&str, Group); 6] = [
+const GROUPS: [(&str, Group); 7] = [
     ("aggregates", aggregates::measure),
     ("parallel", parallel::measure),
     ("memory", memory::measure),
     ("reports", reports::measure),
     ("calculations", calculations::measure),
     ("ingest", ingest::measure),
+    ("plugin", plugin::measure),
 ];
 
 /// The names of the groups.

@@ -471,7 +471,8 @@ fn make_private(folder: &Path, identity: &Identity) -> Result<()> {
     identity.own(folder)
 }
 
-fn random_word() -> Result<String> {
+/// 128 random bits in hexadecimal.
+pub(crate) fn random_word() -> Result<String> {
     let mut bytes = [0_u8; 16];
     File::open("/dev/urandom")
         .and_then(|mut random| random.read_exact(&mut bytes))

@@ -388,6 +388,24 @@ const REPORTS: &[Case] = &[
         "not -1",
         "Four points",
     ),
+    (
+        "SELECT FROM iot_kpi.metric_before('nonsense', now())",
+        PARAMETER,
+        "\"nonsense\"",
+        "iot.metric_types",
+    ),
+    (
+        "SELECT FROM iot_kpi.metric_before('heartbeat', NULL)",
+        PARAMETER,
+        "not NULL",
+        "start of the window",
+    ),
+    (
+        "SELECT FROM iot_kpi.metric_before('heartbeat', now(), look_back => '0')",
+        PARAMETER,
+        "not 00:00:00",
+        "1 day",
+    ),
     // Devices.
     (
         "SELECT FROM iot_kpi.device_kpis($w, '{nobody}')",

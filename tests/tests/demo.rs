@@ -31,7 +31,7 @@ impl Demo {
         let mut child = Command::new(env!("CARGO_BIN_EXE_demo"))
             .arg("--folder")
             .arg(folder)
-            .args(["--interval", "60s"])
+            .args(["--interval", "60s", "--without-grafana"])
             .args(arguments)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

@@ -2,10 +2,12 @@
 
 use crate::diagnostics::Counters;
 use crate::error::Error;
+use crate::frame::Custom;
 use crate::pool::Pools;
 use crate::query::{Call, Query};
 use crate::settings::Settings;
-use chrono::DateTime;
+use crate::stream::Channel;
+use chrono::{DateTime, Utc};
 use grafana_plugin_sdk::pluginv2::data_server::Data;
 use grafana_plugin_sdk::pluginv2::{DataQuery, DataResponse, QueryDataRequest, QueryDataResponse};
 use std::collections::HashMap;
@@ -78,6 +80,7 @@ impl DataService {
     async fn frames(&self, settings: Settings, query: &DataQuery) -> Result<Vec<Vec<u8>>, Error> {
         let parsed = Query::parse(&query.json)?;
         let call = call(query)?;
+        let channel = Channel::of_panel(&parsed, &call, Utc::now());
         let mut second_try = false;
         loop {
             let source = self.pools.source(settings.clone())?;
@@ -89,7 +92,12 @@ impl DataService {
                 // Reading again does no harm, and a connection of the pool may have died since it was used last.
                 Err(error) if error.wants_new_connection() && !second_try => second_try = true,
                 Err(error) => return Err(error),
-                Ok(frames) => return frames.into_iter().map(|frame| frame.encode(&query.ref_id)).collect(),
+                Ok(mut frames) => {
+                    if let (Some(channel), Some(first)) = (&channel, frames.first_mut()) {
+                        first.meta.custom = Some(Custom { stream: channel.path() });
+                    }
+                    return frames.into_iter().map(|frame| frame.encode(&query.ref_id)).collect();
+                }
             }
         }
     }

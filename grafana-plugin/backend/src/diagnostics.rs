@@ -1,9 +1,11 @@
 //! CheckHealth: the reason a person can act on. CollectMetrics: what this process does, for Prometheus.
 
 use crate::error::Error;
-use crate::pool::{Pools, Session};
+use crate::pool::Pools;
+use crate::session::Session;
 use crate::settings::{Settings, TlsMode};
 use crate::statement::Statement;
+use crate::stream::Running;
 use grafana_plugin_sdk::pluginv2::check_health_response::HealthStatus;
 use grafana_plugin_sdk::pluginv2::collect_metrics_response::Payload;
 use grafana_plugin_sdk::pluginv2::diagnostics_server::Diagnostics;
@@ -16,8 +18,11 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use tokio_postgres::error::SqlState;
 use tonic::{Request, Response, Status};
 
-/// The oldest extension whose reports this plugin understands.
-const OLDEST_EXTENSION: (u32, u32, u32) = (0, 1, 0);
+/// The oldest extension whose reports this plugin understands: of its own version, whatever the patch.
+fn oldest_extension() -> (u32, u32, u32) {
+    let (major, minor, _) = version(env!("CARGO_PKG_VERSION"));
+    (major, minor, 0)
+}
 
 /// What happened since the start.
 #[derive(Default)]
@@ -37,6 +42,7 @@ impl Counters {
 pub struct DiagnosticsService {
     pub(crate) pools: Pools,
     pub(crate) counters: Arc<Counters>,
+    pub(crate) streams: Running,
 }
 
 /// A verdict for the person who pressed "Save & test".
@@ -117,6 +123,10 @@ impl DiagnosticsService {
                 );
             }
         }
+        text.push_str("# HELP iot_kpi_streams Streams that run, by data source.\n# TYPE iot_kpi_streams gauge\n");
+        for (uid, number) in self.streams.counts() {
+            let _ = writeln!(text, "iot_kpi_streams{{datasource=\"{uid}\"}} {number}");
+        }
         text
     }
 }
@@ -157,7 +167,7 @@ async fn look(session: &mut Session, settings: &Settings) -> Result<Verdict, Err
         );
         return Ok(unwell("extension missing", message, ""));
     };
-    if version(&extension) < OLDEST_EXTENSION {
+    if version(&extension) < oldest_extension() {
         let message =
             format!("pg_iot_kpi {extension} is too old for this plugin; run: ALTER EXTENSION pg_iot_kpi UPDATE;");
         return Ok(unwell("extension too old", message, ""));

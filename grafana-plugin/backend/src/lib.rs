@@ -6,8 +6,10 @@
 //! | [`data`] | QueryData: each query of a request answered for itself, in parallel |
 //! | [`diagnostics`] | CheckHealth, with a reason to act on, and CollectMetrics |
 //! | [`resource`] | CallResource: what the editors offer, and the REST API under `v1/` |
+//! | [`stream`] | SubscribeStream and RunStream: live panels |
 //! | [`settings`] | what a data source's configuration says |
-//! | [`pool`] | connections: one bounded pool a data source, cancelling what nobody waits for |
+//! | [`pool`] | connections: one bounded pool a data source |
+//! | [`session`] | a connection in use; cancels what nobody waits for |
 //! | [`tls`] | the TLS modes of a connection |
 //! | [`statement`] | SQL with its parameters, and as people paste it |
 //! | [`query`] | the query types, one file each |
@@ -15,11 +17,11 @@
 //! | [`error`] | what can go wrong, and what a person can do about it |
 //!
 //! ```
-//! let query: iot_kpi_grafana::query::Query = serde_json::from_str(
-//!     r#"{"queryType": "kpi_series", "kpi": "uptime", "devices": ["TEMP_001"], "bucket": "1h"}"#,
+//! let query = iot_kpi_grafana::query::Query::parse(
+//!     br#"{"queryType": "kpi_series", "kpi": "uptime", "devices": ["TEMP_001"], "bucket": "1h"}"#,
 //! )?;
 //! assert_eq!(query.kind.name(), "kpi_series");
-//! # Ok::<(), serde_json::Error>(())
+//! # Ok::<(), iot_kpi_grafana::error::Error>(())
 //! ```
 
 mod cancel;
@@ -33,6 +35,8 @@ pub mod pool;
 pub mod query;
 pub mod resource;
 pub mod server;
+pub mod session;
 pub mod settings;
 pub mod statement;
+pub mod stream;
 pub mod tls;

@@ -5,11 +5,13 @@ use crate::diagnostics::{Counters, DiagnosticsService};
 use crate::error::Error;
 use crate::pool::Pools;
 use crate::resource::ResourceService;
+use crate::stream::{Running, StreamService};
 use futures_util::TryStreamExt;
 use grafana_plugin_sdk::backend;
 use grafana_plugin_sdk::pluginv2::data_server::DataServer;
 use grafana_plugin_sdk::pluginv2::diagnostics_server::DiagnosticsServer;
 use grafana_plugin_sdk::pluginv2::resource_server::ResourceServer;
+use grafana_plugin_sdk::pluginv2::stream_server::StreamServer;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
@@ -59,6 +61,7 @@ async fn serve(listener: TcpListener) -> Result<(), Error> {
     health
         .set_service_status("plugin", tonic_health::ServingStatus::Serving)
         .await;
+    let streams = Running::default();
     let data = DataServer::new(DataService {
         pools: pools.clone(),
         counters: Arc::clone(&counters),
@@ -67,8 +70,14 @@ async fn serve(listener: TcpListener) -> Result<(), Error> {
     let diagnostics = DiagnosticsServer::new(DiagnosticsService {
         pools: pools.clone(),
         counters,
+        streams: streams.clone(),
     });
     let resource = ResourceServer::new(ResourceService { pools: pools.clone() });
+    let stream = StreamServer::new(StreamService {
+        pools: pools.clone(),
+        stopped: stopped.clone(),
+        running: streams,
+    });
     let tidy = tokio::spawn({
         let pools = pools.clone();
         async move {
@@ -89,6 +98,7 @@ async fn serve(listener: TcpListener) -> Result<(), Error> {
                 .max_decoding_message_size(INBOUND_LIMIT)
                 .max_encoding_message_size(OUTBOUND_LIMIT),
         )
+        .add_service(stream.max_decoding_message_size(INBOUND_LIMIT))
         .add_service(diagnostics.max_decoding_message_size(INBOUND_LIMIT))
         .add_service(controller::Controller::new(Arc::clone(&stop)));
     let incoming = TcpListenerStream::new(listener).inspect_ok(|stream| {

@@ -1,8 +1,8 @@
 import { QueryEditorProps } from '@grafana/data';
-import { Alert, Combobox, Field, Input, Stack, Text } from '@grafana/ui';
+import { Alert, Combobox, Field, Input, Stack, Switch, Text } from '@grafana/ui';
 import React, { useId } from 'react';
 import type { DataSource } from '../datasource';
-import { KINDS, migrate, ofKind } from '../query';
+import { KINDS, OF_NOW, migrate, ofKind } from '../query';
 import { IotKpiQuery, KindName, Options, Settings } from '../types';
 import { DevicePicker } from './DevicePicker';
 import { Anomalies } from './queries/Anomalies';
@@ -24,7 +24,7 @@ const NAMED: KindName[] = ['kpi_series', 'fleet_kpis', 'metric_series', 'status_
 export function QueryEditor({ query: saved, datasource, onChange, onRunQuery }: Props) {
   const query = migrate(saved);
   const { options, problem } = useOptions(datasource);
-  const ids = { kind: useId(), legend: useId() };
+  const ids = { kind: useId(), legend: useId(), live: useId() };
   const set = (changed: IotKpiQuery) => {
     onChange(changed);
     onRunQuery();
@@ -48,6 +48,11 @@ export function QueryEditor({ query: saved, datasource, onChange, onRunQuery }: 
           />
         </Field>
         <KindEditor query={query} options={options} datasource={datasource} change={change} />
+        {OF_NOW.includes(query.queryType) && (
+          <Field noMargin label="Live" htmlFor={ids.live} description="New values as they come">
+            <Switch id={ids.live} value={query.live} onChange={(event) => change({ live: event.currentTarget.checked })} />
+          </Field>
+        )}
       </Stack>
       {query.queryType !== 'sql' && <DevicePicker chosen={query} options={options} onChange={change} />}
       <Stack direction="row" gap={2} wrap="wrap" alignItems="center">

@@ -29,6 +29,7 @@ const OPTIONS = {
   device_columns: [{ value: 'uptime', label: 'Uptime' }],
   fleet_columns: [{ value: 'device_availability', label: 'Devices live' }],
 };
+const SCHEMA = [{ name: 'iot.device_metrics', columns: ['device_id', 'metric', 'time', 'value'] }];
 
 const asked = new URLSearchParams(location.search);
 const shown = globalThis as unknown as { last?: unknown; problems: string[]; define: unknown };
@@ -46,7 +47,7 @@ function Held({ Editor, name, first, more }: { Editor: ComponentType<Loose>; nam
 
 function show(plugin: Loaded) {
   const datasource = new plugin.DataSourceClass({ jsonData: { allowSql: true }, uid: 'x', name: 'IoT KPI' });
-  datasource.getResource = async (path: string) => (path === 'options/schema' ? [] : OPTIONS);
+  datasource.getResource = async (path: string) => (path === 'options/schema' ? SCHEMA : OPTIONS);
   const theme = data.createTheme({ colors: { mode: asked.get('theme') === 'light' ? 'light' : 'dark' } });
   const { ConfigEditor, QueryEditor } = plugin.components;
   const editors: Record<string, React.ReactElement> = {

@@ -1,7 +1,7 @@
 // The built bundle's editors in Chromium: clicked through by keyboard and mouse, pictures into dist/.browser/. Prints TAP.
 // CHROMIUM names the browser; by default chromium, chromium-browser or google-chrome in PATH.
 import { spawnSync } from 'child_process';
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'fs';
+import { copyFileSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'fs';
 import { createServer } from 'http';
 import { dirname, join, normalize } from 'path';
 import { fileURLToPath } from 'url';
@@ -16,9 +16,11 @@ if (!browser_path || !existsSync(join(dist, 'module.js'))) {
   process.exit(1);
 }
 mkdirSync(folder, { recursive: true });
-writeFileSync(join(folder, 'index.html'), '<!doctype html><html lang="en"><title>editors</title><div id="root"></div><script src="page.js"></script></html>');
+copyFileSync(join(dist, '../node_modules/monaco-editor/min/vs/editor/editor.main.css'), join(folder, 'editor.css'));
+const head = '<title>editors</title><link rel="stylesheet" href="editor.css">';
+writeFileSync(join(folder, 'index.html'), `<!doctype html><html lang="en">${head}<div id="root"></div><script src="page.js"></script></html>`);
 
-const types = { html: 'text/html', js: 'text/javascript' };
+const types = { html: 'text/html', js: 'text/javascript', css: 'text/css' };
 const server = createServer((request, response) => {
   const path = join(dist, normalize(new URL(request.url, 'http://x').pathname));
   const known = path.startsWith(dist) && existsSync(path);
@@ -96,6 +98,35 @@ await test('another KPI by keyboard', { query: { editor: 'query', kind: 'kpi_ser
   await page.keyboard.press('ArrowDown');
   await page.keyboard.press('Enter');
   await page.waitForFunction(() => globalThis.last?.kpi === 'apdex');
+});
+await test('SQL is completed and kept', { query: { editor: 'query', kind: 'sql' } }, async (page) => {
+  await page.locator('.monaco-editor .view-lines').click();
+  await page.keyboard.type('SELECT count(*) FROM iot.device_metrics WHERE $__timeF');
+  await page.locator('.suggest-widget').getByText('$__timeFilter(time)').waitFor();
+  await page.keyboard.press('Enter');
+  await page.keyboard.type(' AND dev');
+  await page.keyboard.press('Control+Space');
+  await page.locator('.suggest-widget').getByText('device_id').first().waitFor();
+  await page.keyboard.press('Escape');
+  // Left, it is kept.
+  await page.getByText('Time series', { exact: true }).click();
+  await page.waitForFunction(() => globalThis.last?.rawSql?.endsWith('WHERE $__timeFilter(time) AND dev'));
+  await page.waitForFunction(() => globalThis.last?.format === 'time_series');
+  await fits(page, 600);
+});
+await test('the whole editor by keyboard alone', { query: { editor: 'query', kind: 'fleet_kpis' } }, async (page) => {
+  await page.getByLabel('Devices', { exact: true }).waitFor();
+  const reached = new Set();
+  for (let n = 0; n < 25; n += 1) {
+    await page.keyboard.press('Tab');
+    reached.add(await page.evaluate(() => document.activeElement.id));
+  }
+  const fields = await page.$$eval('#root input:not([type=radio]):not([disabled])', (inputs) => inputs.map(({ id }) => id));
+  const missed = fields.filter((id) => !reached.has(id));
+  expect(fields.length >= 7 && missed.length === 0, `${missed.length} of ${fields.length} fields cannot be reached`);
+  await page.getByLabel('Live', { exact: true }).focus();
+  await page.keyboard.press('Space');
+  await page.waitForFunction(() => globalThis.last?.live === true);
 });
 await test('a device is chosen', { query: { editor: 'query', kind: 'device_kpis' } }, async (page) => {
   await page.getByLabel('Devices', { exact: true }).click();

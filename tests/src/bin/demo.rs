@@ -12,6 +12,8 @@ use anyhow::{Context, Result, bail};
 use clap::{Args, Parser, Subcommand};
 use iot_kpi_tests::demo::feeder::Feeder;
 use iot_kpi_tests::demo::fleet::Fleet;
+use iot_kpi_tests::demo::grafana::{self, Grafana, Installed};
+use iot_kpi_tests::demo::promises;
 use iot_kpi_tests::demo::screen::Screen;
 use iot_kpi_tests::installation::target;
 use iot_kpi_tests::postgres::{Database, Postgres};
@@ -43,6 +45,9 @@ struct Watch {
     /// Time between two reports of a device. The product's default is 60s; here something is to move
     #[arg(long, env = "COLLECTION_INTERVAL", default_value = "15s")]
     interval: String,
+    /// Start no Grafana, even where there is one
+    #[arg(long)]
+    without_grafana: bool,
 }
 
 /// Where the server, its data and the logs are.
@@ -88,7 +93,14 @@ fn watch(arguments: &Watch, folder: &Path) -> Result<()> {
     let database = open_store(&server, folder, &arguments.interval)?;
     let feeder = Feeder::find(database.uri(), folder, arguments.interval.clone())?;
     if fill_history(&database, &feeder, stopped)? {
-        show_until_stopped(&database, &feeder, arguments, stopped)?;
+        promises::make(&mut database.try_client()?)?;
+        let grafana = if arguments.without_grafana {
+            None
+        } else {
+            start_grafana(folder, &database, stopped)
+        };
+        let below = where_to_look(&database, arguments, grafana.as_ref());
+        show_until_stopped(&database, &feeder, (arguments, &below), stopped)?;
     }
     println!(
         "stopped; the data stay in {}, `make demo` goes on from there",
@@ -152,7 +164,7 @@ fn missing_history(database: &Database<'_>) -> Result<Duration> {
 fn show_until_stopped(
     database: &Database<'_>,
     feeder: &Feeder,
-    arguments: &Watch,
+    (arguments, below): (&Watch, &[String]),
     stopped: impl Fn() -> bool,
 ) -> Result<()> {
     let mut collector = feeder.simulate()?;
@@ -163,7 +175,6 @@ fn show_until_stopped(
     } else {
         REFRESH_ELSEWHERE
     };
-    let below = where_to_look(database, arguments);
     let end = arguments
         .seconds
         .map(|seconds| Instant::now() + Duration::from_secs(seconds));
@@ -176,7 +187,7 @@ fn show_until_stopped(
         let now: String = client
             .query_one("SELECT to_char(now(), 'YYYY-MM-DD HH24:MI:SS TZ')", &[])?
             .get(0);
-        screen.show(&format!("the last 24 hours, {now}"), &fleet, &below)?;
+        screen.show(&format!("the last 24 hours, {now}"), &fleet, below)?;
         let next = Instant::now() + refresh;
         while !over() && Instant::now() < next {
             sleep(Duration::from_millis(20));
@@ -185,33 +196,31 @@ fn show_until_stopped(
     Ok(())
 }
 
-fn where_to_look(database: &Database<'_>, arguments: &Watch) -> Vec<String> {
+/// A Grafana where this machine has one; the demo goes on without it, whatever is wrong with it.
+fn start_grafana(folder: &Path, database: &Database<'_>, stopped: impl Fn() -> bool) -> Option<Result<Grafana>> {
+    let installed = Installed::find()?;
+    println!("start Grafana");
+    Some(installed.start(&folder.join("grafana"), database, stopped))
+}
+
+fn where_to_look(database: &Database<'_>, arguments: &Watch, grafana: Option<&Result<Grafana>>) -> Vec<String> {
     let end = match arguments.seconds {
         Some(seconds) => format!("ends after {seconds} seconds"),
         None => "Ctrl-C ends it".to_owned(),
     };
-    vec![
+    let mut lines = vec![
         String::new(),
         "psql      make psql".to_owned(),
         format!("clients   {}", database.uri()),
-        grafana(),
-        end,
-    ]
-}
-
-/// Where a Grafana is, or how to get one.
-fn grafana() -> String {
-    let home = std::env::var_os("GRAFANA_HOME").map(|home| Path::new(&home).join("bin"));
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let found = home
-        .into_iter()
-        .chain(std::env::split_paths(&path))
-        .map(|folder| folder.join("grafana"));
-    match found.into_iter().find(|program| program.is_file()) {
-        Some(program) => format!("Grafana   found {}", program.display()),
-        None => "Grafana   none found: unpack one from grafana.com/grafana/download and set GRAFANA_HOME to its folder"
-            .to_owned(),
+    ];
+    match grafana {
+        Some(Ok(grafana)) => lines.extend(grafana.lines()),
+        Some(Err(error)) => lines.push(format!("Grafana   not started: {error:#}")),
+        None if arguments.without_grafana => {}
+        None => lines.push(grafana::NONE.to_owned()),
     }
+    lines.push(end);
+    lines
 }
 
 fn psql(arguments: &[String], folder: &Path) -> Result<()> {

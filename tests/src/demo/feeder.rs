@@ -1,17 +1,14 @@
 //! The collector as a child process: it fills the past, then sends live data until it is stopped.
 
 use std::fs::File;
-use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Command, Stdio};
 use std::thread::sleep;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use rustix::process::{Pid, Signal, kill_process};
 
-use crate::identity::Identity;
-use crate::watchdog::Watchdog;
+use super::guarded::Guarded;
 
 /// Time that the collector gets to put aside what it has in hand.
 const GRACE: Duration = Duration::from_secs(15);
@@ -51,7 +48,7 @@ impl Feeder {
     pub fn backfill(&self, span: Duration, stopped: impl Fn() -> bool) -> Result<bool> {
         let mut command = self.command("backfill");
         command.arg("--span").arg(format!("{}s", span.as_secs()));
-        let mut collector = Collector::start(command)?;
+        let mut collector = Guarded::start(command, GRACE)?;
         loop {
             if let Some(status) = collector.ended()? {
                 if !status.success() {
@@ -70,7 +67,7 @@ impl Feeder {
     ///
     /// # Errors
     /// When it does not start.
-    pub fn simulate(&self) -> Result<Collector> {
+    pub fn simulate(&self) -> Result<Guarded> {
         let mut command = self.command("simulate");
         let log = File::create(self.log()).with_context(|| format!("make {}", self.log().display()))?;
         command
@@ -78,7 +75,7 @@ impl Feeder {
             .arg(self.folder.join("spool"))
             .stdout(Stdio::null())
             .stderr(log);
-        Collector::start(command)
+        Guarded::start(command, GRACE)
     }
 
     /// Where the live collector logs.
@@ -94,53 +91,5 @@ impl Feeder {
             .env("COLLECTION_INTERVAL", &self.interval);
         command.arg(action).stdin(Stdio::null());
         command
-    }
-}
-
-/// A running collector; it ends with this value, or with this process.
-#[derive(Debug)]
-pub struct Collector {
-    child: Child,
-    watchdog: Option<Watchdog>,
-}
-
-impl Collector {
-    fn start(mut command: Command) -> Result<Self> {
-        // A process group of its own: Ctrl-C is for the owner, who stops things in order.
-        let child = command.process_group(0).spawn().context("start the collector")?;
-        let watchdog = Watchdog::start(&Identity::Own, Pid::from_child(&child), None)?;
-        Ok(Self {
-            child,
-            watchdog: Some(watchdog),
-        })
-    }
-
-    /// How it ended, if it has.
-    ///
-    /// # Errors
-    /// When it is no child of this process any more.
-    pub fn ended(&mut self) -> Result<Option<ExitStatus>> {
-        self.child.try_wait().context("look after the collector")
-    }
-}
-
-impl Drop for Collector {
-    fn drop(&mut self) {
-        let ended = |child: &mut Child| matches!(child.try_wait(), Ok(Some(_)) | Err(_));
-        if !ended(&mut self.child) {
-            // The errors of this function have no reader; the watchdog is the second line.
-            let _ = kill_process(Pid::from_child(&self.child), Signal::TERM);
-            let deadline = Instant::now() + GRACE;
-            while !ended(&mut self.child) && Instant::now() < deadline {
-                sleep(Duration::from_millis(10));
-            }
-            if !ended(&mut self.child) {
-                let _ = self.child.kill();
-                let _ = self.child.wait();
-            }
-        }
-        if let Some(watchdog) = self.watchdog.take() {
-            watchdog.dismiss();
-        }
     }
 }

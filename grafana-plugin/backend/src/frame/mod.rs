@@ -2,8 +2,11 @@
 
 pub mod columns;
 pub mod config;
+pub(crate) mod json;
+mod known;
 mod numeric;
 pub mod series;
+mod values;
 
 use crate::error::Error;
 use arrow_array::{ArrayRef, RecordBatch, RecordBatchOptions};
@@ -13,6 +16,9 @@ use config::FieldConfig;
 use serde::Serialize;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+
+/// Rows that are written at once; a multiple of 8, so that the bits which tell NULL begin with a byte.
+const PART: usize = 65_536;
 
 /// A field's labels; sorted, so that equal ones look equal.
 pub type Labels = BTreeMap<String, String>;
@@ -78,6 +84,7 @@ pub struct Meta {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub preferred_visualisation_type: Option<&'static str>,
     /// The SQL that gave it.
+    #[serde(skip_serializing_if = "String::is_empty")]
     pub executed_query_string: String,
     /// Words to the person who looks at it.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -85,6 +92,16 @@ pub struct Meta {
     /// Numbers for the query inspector.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub stats: Vec<Stat>,
+    /// What the front end of this data source is told.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub custom: Option<Custom>,
+}
+
+/// What the front end of this data source is told.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Custom {
+    /// The path of the stream that keeps this answer up to date.
+    pub stream: String,
 }
 
 /// A frame.
@@ -136,10 +153,10 @@ impl Frame {
         for field in self.fields {
             let mut metadata = HashMap::from([("name".to_owned(), field.name.clone())]);
             if !field.labels.is_empty() {
-                metadata.insert("labels".to_owned(), json(&field.labels));
+                metadata.insert("labels".to_owned(), text(&field.labels));
             }
             if field.config != FieldConfig::default() {
-                metadata.insert("config".to_owned(), json(&field.config));
+                metadata.insert("config".to_owned(), text(&field.config));
             }
             size += field.array.get_buffer_memory_size() + 512;
             fields.push(ArrowField::new(field.name, field.array.data_type().clone(), true).with_metadata(metadata));
@@ -148,20 +165,23 @@ impl Frame {
         let metadata = HashMap::from([
             ("name".to_owned(), self.name),
             ("refId".to_owned(), ref_id.to_owned()),
-            ("meta".to_owned(), json(&self.meta)),
+            ("meta".to_owned(), text(&self.meta)),
         ]);
         let schema = Arc::new(Schema::new_with_metadata(fields, metadata));
         let rows = arrays.first().map_or(0, |array: &ArrayRef| array.len());
         let options = RecordBatchOptions::new().with_row_count(Some(rows));
         let batch = RecordBatch::try_new_with_options(Arc::clone(&schema), arrays, &options)?;
         let mut writer = FileWriter::try_new(Vec::with_capacity(size), &schema)?;
-        writer.write(&batch)?;
+        // In parts, since the writer makes a copy of each: a part of a long frame is small beside the whole.
+        for start in (0..rows.max(1)).step_by(PART) {
+            writer.write(&batch.slice(start, PART.min(rows - start)))?;
+        }
         writer.finish()?;
         Ok(writer.into_inner()?)
     }
 }
 
 /// Metadata is JSON text; making it cannot fail, since its maps have text for keys.
-fn json(value: &impl Serialize) -> String {
+fn text(value: &impl Serialize) -> String {
     serde_json::to_string(value).unwrap_or_default()
 }

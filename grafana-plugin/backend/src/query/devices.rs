@@ -1,7 +1,7 @@
 //! Which devices a query is about: by choice, by type or location, by ad-hoc filter; nothing chosen means all.
 
 use crate::error::Error;
-use crate::pool::Session;
+use crate::session::Session;
 use crate::statement::{Param, Statement};
 use serde::{Deserialize, Serialize};
 
@@ -26,11 +26,7 @@ pub struct AdhocFilter {
     pub key: String,
     /// `=`, `!=`, `=~`, `!~`, `=|` or `!=|`.
     pub operator: String,
-    /// What to compare with.
-    #[serde(default)]
-    pub value: String,
-    /// The same for the operators of many values.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    /// What to compare with; `=~` and `!~` take the first.
     pub values: Vec<String>,
 }
 
@@ -69,12 +65,7 @@ impl AdhocFilter {
                 )));
             }
         };
-        let values = if self.values.is_empty() {
-            std::slice::from_ref(&self.value)
-        } else {
-            &self.values
-        };
-        Ok(serde_json::json!({"key": self.key, "operator": operator, "values": values}))
+        Ok(serde_json::json!({"key": self.key, "operator": operator, "values": self.values}))
     }
 }
 

@@ -8,9 +8,6 @@ use crate::frame::{Frame, Labels};
 use crate::statement::{Param, Statement};
 use serde::{Deserialize, Serialize};
 
-/// How far before the window the last value is looked for, in seconds: as long as the window, within these bounds.
-const LOOK_BACK: (f64, f64) = (3_600.0, 21_600.0);
-
 /// The query.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase", default)]
@@ -34,14 +31,9 @@ impl MetricSeries {
     pub(crate) async fn frames(&self, ask: &mut Ask<'_>) -> Result<Vec<Frame>, Error> {
         let [from, to] = ask.window();
         let metric = Param::Text(Some(self.metric.clone()));
-        let window = (ask.call.to - ask.call.from).num_milliseconds() as f64 / 1e3;
-        let look_back = if self.value_before {
-            window.clamp(LOOK_BACK.0, LOOK_BACK.1)
-        } else {
-            1e-6
-        };
         let points = Param::Int(ask.call.max_points.max(4));
-        let params = vec![metric.clone(), from, to, points, ask.devices(), Param::Float(look_back)];
+        let before = Param::Int(self.value_before.into());
+        let params = vec![metric.clone(), from, to, points, ask.devices(), before];
         let table = ask
             .table(Statement::new(include_str!("../../sql/metric_series.sql"), params))
             .await?;

@@ -8,6 +8,7 @@ pub mod fleet_kpis;
 pub mod kpi_series;
 pub mod macros;
 pub mod metric_series;
+mod migrate;
 pub mod outages;
 pub mod slo_report;
 pub mod sql;
@@ -17,24 +18,24 @@ use crate::error::Error;
 use crate::frame::columns::Table;
 use crate::frame::config;
 use crate::frame::{Field, Frame, Labels, Notice, Stat};
-use crate::pool::Session;
+use crate::session::Session;
 use crate::settings::Settings;
 use crate::statement::{Param, Statement};
 use chrono::{DateTime, Utc};
 use devices::Devices;
+pub use migrate::SCHEMA_VERSION;
 use serde::{Deserialize, Serialize};
 use std::time::{Duration, Instant};
-
-/// The version of the queries that this plugin writes.
-pub const SCHEMA_VERSION: u32 = 1;
 
 /// A query as the front end writes it.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Query {
-    /// Version of this JSON; queries without one were written by hand.
-    #[serde(default)]
+    /// Version of this JSON: always [`SCHEMA_VERSION`], whatever was saved.
     pub schema_version: u32,
+    /// Whether the answer is to be kept up to date by a stream.
+    #[serde(default)]
+    pub live: bool,
     /// The name of each series, with `{{device}}`, `{{kpi}}`, `{{metric}}` or any label in it; empty for the default.
     #[serde(default)]
     pub legend: String,
@@ -101,6 +102,11 @@ impl Kind {
             Kind::Sql(_) => "sql",
         }
     }
+
+    /// Whether a stream can keep its answer up to date: it is one frame that says how things are now.
+    pub(crate) fn is_of_now(&self) -> bool {
+        matches!(self, Kind::DeviceKpis(_) | Kind::FleetKpis(_))
+    }
 }
 
 impl Query {
@@ -109,17 +115,9 @@ impl Query {
     /// # Errors
     /// When it is malformed, of an unknown type, or written by a newer version.
     pub fn parse(json: &[u8]) -> Result<Self, Error> {
-        let mut query: Query =
-            serde_json::from_slice(json).map_err(|error| Error::Query(format!("the query cannot be read: {error}")))?;
-        if query.schema_version > SCHEMA_VERSION {
-            return Err(Error::Query(format!(
-                "the query has version {}, but this plugin knows {SCHEMA_VERSION} at most; update the plugin",
-                query.schema_version
-            )));
-        }
-        // Queries without a version were written by hand; what they leave out has the same defaults.
-        query.schema_version = SCHEMA_VERSION;
-        Ok(query)
+        let malformed = |error| Error::Query(format!("the query cannot be read: {error}"));
+        let saved = serde_json::from_slice(json).map_err(malformed)?;
+        serde_json::from_value(migrate::migrate(saved)?).map_err(malformed)
     }
 
     /// Asks it.

@@ -13,7 +13,8 @@ mod reply;
 pub mod routes;
 
 use crate::error::Error;
-use crate::pool::{Pools, Session};
+use crate::pool::Pools;
+use crate::session::Session;
 use crate::settings::Settings;
 use crate::statement::Statement;
 use grafana_plugin_sdk::pluginv2::resource_server::Resource;

@@ -44,6 +44,7 @@ fn demo(name: &str) {
         .output()
         .unwrap();
     assert!(filled.status.success(), "{}", String::from_utf8_lossy(&filled.stderr));
+    iot_kpi_tests::demo::promises::make(&mut database.client()).unwrap();
 }
 
 /// A query as the front end sends it, with the variables' values in it; the last 24 hours.

@@ -18,6 +18,8 @@ fn health_says_what_to_do() {
     store::make("plugin_health");
     server.extension("plugin_no_store");
     server.create_database("plugin_empty").unwrap();
+    let age = "UPDATE pg_extension SET extversion = '0.0.9' WHERE extname = 'pg_iot_kpi'";
+    server.extension("plugin_too_old").client().execute(age, &[]).unwrap();
     let mut client = server.database("plugin_health").client();
     client
         .batch_execute("DROP ROLE IF EXISTS plugin_stranger; CREATE ROLE plugin_stranger LOGIN PASSWORD 'stranger'")
@@ -72,6 +74,11 @@ fn health_says_what_to_do() {
             good.clone().with("database", json!("plugin_empty")),
             "extension missing",
             "CREATE EXTENSION",
+        ),
+        (
+            good.clone().with("database", json!("plugin_too_old")),
+            "extension too old",
+            "ALTER EXTENSION pg_iot_kpi UPDATE",
         ),
         (
             good.clone().with("database", json!("plugin_no_store")),

@@ -331,18 +331,19 @@ fn decode(bytes: Vec<u8>) -> Decoded {
             .get(key)
             .map_or(Value::Null, |json| serde_json::from_str(json).expect("JSON"))
     };
+    // A long frame comes in parts, which Grafana puts behind each other too.
     let batches: Vec<_> = reader.map(|batch| batch.expect("a batch")).collect();
-    assert_eq!(batches.len(), 1);
+    let whole = arrow_select::concat::concat_batches(&schema, &batches).expect("parts of one frame");
     let field = |(index, field): (usize, &Arc<arrow_schema::Field>)| DecodedField {
         name: field.name().clone(),
         labels: parse(field.metadata(), "labels"),
         config: parse(field.metadata(), "config"),
-        array: Arc::clone(batches[0].column(index)),
+        array: Arc::clone(whole.column(index)),
     };
     Decoded {
         meta: parse(schema.metadata(), "meta"),
         fields: schema.fields().iter().enumerate().map(field).collect(),
-        rows: batches[0].num_rows(),
+        rows: whole.num_rows(),
     }
 }
 

@@ -57,13 +57,17 @@ fn a_million_rows_arrive_whole() {
 }
 
 #[test]
-fn a_request_of_16_mib_is_read() {
+fn a_request_of_16_mib_is_read_and_a_larger_one_refused() {
     store::make("plugin_large");
     let host = Host::start();
     let source = Source::of(store::server(), "plugin_large");
-    let padding = "x".repeat(15 * 1024 * 1024);
-    let query = json!({"queryType": "device_kpis", "comment": padding});
-    assert_eq!(host.ask(&source, &query).frame().rows, 4);
+    let sized = |bytes: usize| json!({"queryType": "device_kpis", "comment": "x".repeat(bytes)});
+    // The rest of the message is less than a kilobyte.
+    let most = 16 * 1024 * 1024 - 1_024;
+    assert_eq!(host.ask(&source, &sized(most)).frame().rows, 4);
+    let refused = host.query_data(&source, vec![panel("A", &sized(most + 1_024))]);
+    assert_eq!(refused.unwrap_err().code(), tonic::Code::OutOfRange);
+    assert_eq!(host.ask(&source, &sized(0)).frame().rows, 4);
 }
 
 #[test]

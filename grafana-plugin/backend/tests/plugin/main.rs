@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::result_large_err)]
 
 mod dashboards;
+mod described;
 mod health;
 mod host;
 mod load;
@@ -12,3 +13,5 @@ mod queries;
 mod rest;
 mod speed;
 mod store;
+mod stream;
+mod tls;

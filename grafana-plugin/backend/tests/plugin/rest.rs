@@ -1,7 +1,7 @@
 //! The REST API, and who may write by it.
 
 use super::host::{Host, Source};
-use super::store;
+use super::{described, store};
 use grafana_plugin_sdk::pluginv2::CallResourceRequest;
 use grafana_plugin_sdk::pluginv2::StringList;
 use grafana_plugin_sdk::pluginv2::resource_client::ResourceClient;
@@ -80,7 +80,9 @@ impl<'a> Caller<'a> {
             "application/problem+json"
         };
         assert_eq!(content_type, expected, "{text}");
-        (code, serde_json::from_str(&text).unwrap())
+        let answer = serde_json::from_str(&text).unwrap();
+        described::check(method, address, code, &answer);
+        (code, answer)
     }
 
     fn get(&self, address: &str) -> Value {

@@ -143,6 +143,14 @@ SELECT * FROM metric_series('temperature', :hour, 8, as_of => :at);
 SELECT count(*) FROM metric_series('temperature', :hour, 50, as_of => :at);
 SELECT count(*) FROM metric_series('response_time', :hour, 4, '{a}', :at);
 SELECT count(*) FROM metric_series('temperature', :hour, as_of => '2024-01-01 00:05+00');
+-- metric_before: the last sample of each device, however many there are, none that is too old.
+SELECT * FROM metric_before('temperature', '2024-01-01 00:05+00');
+SELECT b.device_id, b.time = max(m.time), b.value = (array_agg(m.value ORDER BY m.time DESC))[1]
+FROM metric_before('response_time', '2024-01-01 01:00+00') AS b
+JOIN iot.device_metrics m ON m.device_id = b.device_id AND m.metric = 'response_time' AND m.time < '2024-01-01 01:00+00'
+GROUP BY b.device_id, b.time, b.value ORDER BY b.device_id;
+SELECT * FROM metric_before('temperature', '2024-01-01 00:00+00', '{a}');
+SELECT * FROM metric_before('temperature', '2024-01-03 00:00+00', look_back => '1 hour');
 
 -- What makes no sense is refused.
 \set SHOW_CONTEXT never
@@ -158,5 +166,9 @@ SELECT * FROM kpi_series('uptime', :hour, '1 h', time_zone => 'Europe/Atlantis',
 SELECT * FROM outages(:hour, '1 month', as_of => :at);
 SELECT * FROM metric_series('temperature', :hour, 3, as_of => :at);
 SELECT * FROM metric_series('weather', :hour, as_of => :at);
+SELECT * FROM metric_before('weather', :at);
+SELECT * FROM metric_before('temperature', 'infinity');
+SELECT * FROM metric_before('temperature', :at, look_back => '-1 hour');
+SELECT * FROM metric_before('temperature', :at, '{nobody}');
 
 DROP SCHEMA iot CASCADE;

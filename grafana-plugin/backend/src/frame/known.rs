@@ -1,0 +1,186 @@
+//! The columns of the reports, as people read them: name, unit and decimals, meaning. docs/kpis.md has the long form.
+
+/// A column of the reports.
+pub(super) struct Known {
+    /// In SQL.
+    name: &'static str,
+    /// For people.
+    pub(super) title: &'static str,
+    /// Grafana's id of a unit, and the digits after the point.
+    pub(super) unit: Option<(&'static str, u16)>,
+    /// What it means.
+    pub(super) description: &'static str,
+}
+
+impl Known {
+    /// Whether it is a share of something, from 0 to 1 as a rule.
+    pub(super) fn is_share(&self) -> bool {
+        self.unit.is_some_and(|(unit, _)| unit == "percentunit")
+    }
+}
+
+type Text = &'static str;
+
+const fn plain(name: Text, title: Text, description: Text) -> Known {
+    Known {
+        name,
+        title,
+        unit: None,
+        description,
+    }
+}
+
+const fn number(name: Text, title: Text, unit: (Text, u16), description: Text) -> Known {
+    Known {
+        unit: Some(unit),
+        ..plain(name, title, description)
+    }
+}
+
+/// 0.5 reads "50%".
+const fn ratio(name: Text, title: Text, description: Text) -> Known {
+    number(name, title, ("percentunit", 2), description)
+}
+
+const fn seconds(name: Text, title: Text, description: Text) -> Known {
+    number(name, title, ("s", 1), description)
+}
+
+const fn milliseconds(name: Text, title: Text, description: Text) -> Known {
+    number(name, title, ("ms", 1), description)
+}
+
+const fn count(name: Text, title: Text, description: Text) -> Known {
+    number(name, title, ("short", 0), description)
+}
+
+/// What is known of a column.
+pub(super) fn find(name: &str) -> Option<&'static Known> {
+    KNOWN.iter().find(|known| known.name == name)
+}
+
+const KNOWN: &[Known] = &[
+    ratio("uptime", "Uptime", "up / (up + down) by heartbeats"),
+    ratio("availability", "Availability", "up / (up + down) by status reports"),
+    ratio(
+        "device_availability",
+        "Devices live",
+        "devices live now / devices required now",
+    ),
+    ratio("mean_uptime", "Mean uptime", "mean of the devices' uptimes"),
+    ratio(
+        "pooled_uptime",
+        "Pooled uptime",
+        "up time of all devices / (up + down) of all devices",
+    ),
+    count("live", "Live", "devices that a heartbeat proves alive"),
+    count("devices", "Devices", "devices in the group"),
+    count("required", "Required", "devices that should be working"),
+    seconds("up_time", "Up", "time required, observed and working"),
+    seconds("down_time", "Down", "time required, observed and not working"),
+    seconds("unknown_time", "Unknown", "time in which nobody was looking"),
+    seconds("excluded_time", "Excluded", "time in which it was not required to work"),
+    count("failures", "Failures", "outages that began in the window"),
+    seconds("mtbf", "MTBF", "up time / failures"),
+    seconds("mttr", "MTTR", "down time / failures"),
+    seconds("longest_outage", "Longest outage", "the longest outage of the window"),
+    ratio(
+        "completeness",
+        "Completeness",
+        "share of the expected reports that came",
+    ),
+    ratio("regularity", "Regularity", "1 is clockwork, 0 is random"),
+    ratio(
+        "stability",
+        "Stability",
+        "1 never changes between up and down, 0 at every report",
+    ),
+    ratio(
+        "consistency",
+        "Consistency",
+        "geometric mean of completeness, regularity and stability",
+    ),
+    seconds("jitter", "Jitter", "mean difference between consecutive gaps"),
+    count("missed_beats", "Missed beats", "reports that did not come"),
+    count("response_count", "Responses", "response times measured"),
+    milliseconds("response_mean", "Response mean", "mean response time"),
+    milliseconds("response_p50", "Response p50", "half of the responses were quicker"),
+    milliseconds("response_p90", "Response p90", "90 % of the responses were quicker"),
+    milliseconds("response_p95", "Response p95", "95 % of the responses were quicker"),
+    milliseconds("response_p99", "Response p99", "99 % of the responses were quicker"),
+    number(
+        "apdex",
+        "Apdex",
+        ("short", 2),
+        "(satisfied + tolerating / 2) / total; 1 is best",
+    ),
+    count("attempts", "Attempts", "communications attempted"),
+    count("failed", "Failed", "communications that failed"),
+    ratio("error_rate", "Error rate", "failed / attempts"),
+    ratio("error_rate_low", "Error rate, low", "lower end of the 95 % interval"),
+    ratio("error_rate_high", "Error rate, high", "upper end of the 95 % interval"),
+    number(
+        "bytes_per_second",
+        "Throughput",
+        ("binBps", 1),
+        "bytes / required seconds",
+    ),
+    number(
+        "messages_per_second",
+        "Messages",
+        ("cps", 3),
+        "messages / required seconds",
+    ),
+    plain("device_id", "Device", "as the device names itself"),
+    plain("name", "Name", "name for people"),
+    plain("device_type", "Type", "kind of device"),
+    plain("location", "Location", "where it stands"),
+    plain("status", "Status", "the state it is in"),
+    plain("never_seen", "Never seen", "whether no heartbeat ever came"),
+    plain(
+        "last_measured",
+        "Last measured",
+        "time of the last sample, by the device's clock",
+    ),
+    plain(
+        "last_received",
+        "Last received",
+        "when the store received something last",
+    ),
+    plain("group_value", "Group", "what the devices have in common"),
+    plain("started_at", "Started", "when it began"),
+    plain("ended_at", "Ended", "when it ended; empty while it goes on"),
+    seconds("duration", "Duration", "the down time in it"),
+    plain("ongoing", "Ongoing", "whether it goes on"),
+    plain("began_before", "Began before", "whether it began before the window"),
+    plain("last_beat", "Last beat", "the last sign of life before it"),
+    count("slo_id", "Objective no.", "row of iot.slo_targets"),
+    plain("scope_kind", "Scope", "what the objective is for"),
+    plain("scope_value", "For", "which device, type or location"),
+    plain("kpi", "KPI", "what was promised"),
+    number("objective", "Objective", ("percentunit", 3), "the promise"),
+    plain("met", "Met", "whether the promise is kept so far"),
+    seconds("eligible_time", "Counted", "up and down time together"),
+    seconds("error_budget", "Error budget", "down time that the objective allows"),
+    seconds("consumed", "Consumed", "down time used up"),
+    seconds("remaining", "Remaining", "down time left; negative when overspent"),
+    ratio(
+        "remaining_ratio",
+        "Budget left",
+        "share of the error budget that is left",
+    ),
+    number(
+        "burn_rate",
+        "Burn rate",
+        ("short", 2),
+        "1 uses the budget up exactly over the objective's period",
+    ),
+    number("nines", "Nines", ("short", 2), "-log10(1 - value)"),
+    plain("expected", "Expected", "the usual value"),
+    number(
+        "score",
+        "Score",
+        ("short", 1),
+        "modified z-score: robust standard deviations from the usual value",
+    ),
+];
