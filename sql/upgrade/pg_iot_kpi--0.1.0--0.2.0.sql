@@ -1318,6 +1318,42 @@ FROM iot_kpi.evidence_of(during, device_ids, as_of) AS e, LATERAL iot_kpi.device
 ORDER BY e.device_id, o.started_at;
 END;
 
+CREATE OR REPLACE FUNCTION iot_kpi.metric_before(
+    metric text, before timestamptz, device_ids text[] DEFAULT NULL, look_back interval DEFAULT '1 day'
+) RETURNS TABLE ("time" timestamptz, device_id text, value double precision)
+    LANGUAGE plpgsql STABLE
+    SET search_path = pg_catalog, pg_temp
+    SET plan_cache_mode = force_custom_plan AS $$
+#variable_conflict use_column
+DECLARE
+    wanted constant text := iot_kpi.check_metric(metric);
+    earliest timestamptz;
+BEGIN
+    IF before IS NULL OR NOT isfinite(before) THEN
+        RAISE EXCEPTION 'before must be an instant, not %', coalesce(before::text, 'NULL')
+            USING ERRCODE = 'invalid_parameter_value', HINT = 'Give the start of the window whose line is drawn.';
+    END IF;
+    IF look_back IS NULL OR look_back <= '0' OR look_back > '3660 days'
+       OR date_part('year', look_back) <> 0 OR date_part('month', look_back) <> 0 THEN
+        RAISE EXCEPTION 'look_back must be above zero, at most 3660 days and without months, not %', coalesce(look_back::text, 'NULL')
+            USING ERRCODE = 'invalid_parameter_value', HINT = 'Write it as interval ''1 day''.';
+    END IF;
+    PERFORM iot_kpi.check_devices(device_ids);
+    earliest := before - look_back;
+    -- A probe of the key for each device, in the partitions of that time alone.
+    RETURN QUERY
+    SELECT s.time, d.device_id, s.value
+    FROM iot.devices d
+    CROSS JOIN LATERAL (
+        SELECT m.time, m.value FROM iot.device_metrics m
+        WHERE m.device_id = d.device_id AND m.metric = wanted AND m.time >= earliest AND m.time < before
+        ORDER BY m.time DESC LIMIT 1) AS s
+    WHERE device_ids IS NULL OR d.device_id = ANY (device_ids)
+    ORDER BY d.device_id;
+END $$;
+COMMENT ON FUNCTION iot_kpi.metric_before(text, timestamptz, text[], interval) IS
+    'each device''s last sample of a metric before an instant and not older than look_back: where a line that is drawn from there on begins';
+
 CREATE OR REPLACE FUNCTION iot_kpi.objective_ratio(up_time interval, down_time interval) RETURNS double precision
     LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE BEGIN ATOMIC
 SELECT (extract(epoch FROM up_time) / nullif(extract(epoch FROM up_time + down_time), 0))::float8;
@@ -1593,8 +1629,10 @@ BEGIN
         UPDATE iot.metric_types t SET expired_until = expired.day + interval '24 hours' WHERE t.metric = ANY (expired.metrics);
         RETURN place - 'from' - 'deleting';
     ELSIF NOT deleting THEN
-        -- All devices first, then the samples: a device's calculation also reads its collector's.
-        IF iot_kpi.setting('calculations') = 'on' AND NOT iot_kpi.try_calculation(expired.day, chosen) THEN
+        -- All devices first, then the samples: a device's calculation also reads its collector's. And the day after, into which the
+        -- last beats of this one reach.
+        IF iot_kpi.setting('calculations') = 'on'
+           AND NOT (iot_kpi.try_calculation(expired.day, chosen) AND iot_kpi.try_calculation(expired.day + interval '24 hours', chosen)) THEN
             RETURN NULL;
         END IF;
     ELSE
@@ -1610,7 +1648,8 @@ BEGIN
         PERFORM set_config('iot_store.quiet', '', true);
         IF evidence THEN
             UPDATE iot.settings s
-            SET value = to_char(greatest(s.value::timestamptz, expired.day + interval '24 hours') AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"')
+            SET value = to_char(greatest(s.value::timestamptz, expired.day + interval '24 hours' + iot_kpi.look_back(NULL)) AT TIME ZONE 'UTC',
+                                'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')
             WHERE s.name = 'evidence_from';
         END IF;
     END IF;
