@@ -669,6 +669,27 @@ fn it_can_be_cancelled_and_ends_with_the_server() {
 }
 
 #[test]
+fn a_server_without_room_for_workers_is_told_once_and_runs() {
+    // One of them is the launcher, the other PostgreSQL's own for logical replication.
+    let server = with_worker(&["max_worker_processes=2"]);
+    let mut client = server.store("upkeep_no_room").client();
+    let launcher = "SELECT pid FROM pg_stat_activity WHERE backend_type = 'pg_iot_kpi launcher'";
+    let pid: i32 = ask(&mut client, launcher);
+    let told = || server.log().matches("no background worker is free").count();
+    let deadline = Instant::now() + PATIENCE;
+    while told() == 0 {
+        assert!(Instant::now() < deadline, "{}", server.log());
+        sleep(Duration::from_millis(20));
+    }
+    // More turns of the launcher, each in vain.
+    sleep(Duration::from_millis(2500));
+    assert_eq!(told(), 1);
+    assert_eq!(ask::<i32>(&mut client, launcher), pid);
+    assert_eq!(ask::<i64>(&mut client, "SELECT count(*) FROM iot.upkeep"), 0);
+    client.batch_execute("CALL iot_kpi.maintain()").unwrap();
+}
+
+#[test]
 fn a_standby_does_nothing_until_it_is_promoted() {
     let server = with_worker(&["wal_level=replica"]);
     let mut primary = server.store("upkeep_standby").client();
