@@ -1465,8 +1465,9 @@ BEGIN
         CASE WHEN iot_kpi.setting('deadlines') = 'off' OR found + stale = 0 OR fresh THEN NULL ELSE 'See that upkeep runs' END;
 
     RETURN QUERY SELECT 'upkeep', CASE WHEN fresh AND fault IS NULL THEN 'ok' ELSE 'warn' END,
-        coalesce(format('last run by %s finished %s ago', CASE last_run.run_by WHEN 'worker' THEN 'the background worker' ELSE 'maintain()' END,
-                        date_trunc('second', now() - last_run.finished_at)), 'has never run')
+        CASE WHEN last_run.finished_at IS NULL THEN 'has never run'
+             ELSE format('last run by %s finished %s ago', CASE last_run.run_by WHEN 'worker' THEN 'the background worker' ELSE 'maintain()' END,
+                         date_trunc('second', now() - last_run.finished_at)) END
             || CASE WHEN last_error.step IS NULL THEN ', no error'
                     ELSE format(', last error %s ago in %s: %s', date_trunc('second', now() - last_error.error_at), last_error.step, last_error.error) END,
         CASE WHEN fault IS NOT NULL THEN 'Mend what the error says; the step is tried again in every run'

@@ -27,7 +27,7 @@ const REPORTS: [&str; 14] = [
     "iot_kpi.burn_rate_alerts(as_of => upper(w))",
     "iot_kpi.anomalies('temperature', w, 2)",
     "iot_kpi.sla_calendar(w, 0.9, group_by => 'device_type')",
-    "iot_kpi.health()",
+    "(SELECT \"check\", status FROM iot_kpi.health())",
     "iot.kpi_calculations",
 ];
 

@@ -126,7 +126,8 @@ impl Worker {
             PgMemoryContexts::TopMemoryContext
                 .switch_to(|_| pg_sys::RegisterDynamicBackgroundWorker(&mut description, &mut handle))
         };
-        started.then_some(Self(handle))
+        // Only then is there a handle to be freed.
+        started.then(|| Self(handle))
     }
 
     fn has_ended(&self) -> bool {
