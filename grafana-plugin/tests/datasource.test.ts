@@ -69,7 +69,7 @@ describe('a live panel', () => {
     const answers = await lastValueFrom(datasource.query(request).pipe(toArray()));
     expect(shown(answers)).toEqual([[1, 2], [1, 3], [1, 4]]);
     const { addr } = getDataStream.mock.calls[0][0];
-    expect(addr).toMatchObject({ scope: 'ds', stream: 'x', path: 'hash' });
+    expect(addr).toMatchObject({ scope: 'ds', namespace: 'x', stream: 'x', path: 'hash' });
     expect(addr.data).toMatchObject({ seconds: 3600, query: { queryType: 'device_kpis', devices: ['TEMP_001', 'CAM_001'] } });
   });
 
