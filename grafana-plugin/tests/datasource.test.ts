@@ -85,7 +85,7 @@ test("the dashboard's time zone goes with the query, unless the query has one", 
   const asked = jest.spyOn(DataSourceWithBackend.prototype, 'query').mockReturnValue(of({ data: [] }));
   const targets = [migrate({ queryType: 'kpi_series' }), migrate({ queryType: 'kpi_series', timeZone: 'Asia/Tokyo' })];
   datasource.query({ targets, timezone: 'Europe/Berlin' } as DataQueryRequest<IotKpiQuery>);
-  const sent = asked.mock.calls[0][0].targets as IotKpiQuery[];
+  const sent = asked.mock.lastCall![0].targets as IotKpiQuery[];
   expect(sent.map((query) => query.timeZone)).toEqual(['Europe/Berlin', 'Asia/Tokyo']);
 });
 
