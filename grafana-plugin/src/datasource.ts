@@ -73,7 +73,8 @@ export class DataSource extends DataSourceWithBackend<IotKpiQuery, Settings> {
     const { refId, ...query } = this.applyTemplateVariables(target, request.scopedVars, request.filters);
     const seconds = Math.round((to.valueOf() - from.valueOf()) / 1000);
     const packets = getGrafanaLiveSrv()?.getDataStream({
-      addr: { scope: LiveChannelScope.DataSource, stream: this.uid, path, data: { query, seconds } },
+      // Grafana 12.3 calls it namespace, later ones stream.
+      addr: { scope: LiveChannelScope.DataSource, namespace: this.uid, stream: this.uid, path, data: { query, seconds } },
       buffer: { action: StreamingFrameAction.Replace, maxLength: Infinity, maxDelta: Infinity },
     });
     const frames = packets?.pipe(

@@ -69,7 +69,7 @@ describe('a live panel', () => {
     const answers = await lastValueFrom(datasource.query(request).pipe(toArray()));
     expect(shown(answers)).toEqual([[1, 2], [1, 3], [1, 4]]);
     const { addr } = getDataStream.mock.calls[0][0];
-    expect(addr).toMatchObject({ scope: 'ds', stream: 'x', path: 'hash' });
+    expect(addr).toMatchObject({ scope: 'ds', namespace: 'x', stream: 'x', path: 'hash' });
     expect(addr.data).toMatchObject({ seconds: 3600, query: { queryType: 'device_kpis', devices: ['TEMP_001', 'CAM_001'] } });
   });
 
@@ -85,7 +85,7 @@ test("the dashboard's time zone goes with the query, unless the query has one", 
   const asked = jest.spyOn(DataSourceWithBackend.prototype, 'query').mockReturnValue(of({ data: [] }));
   const targets = [migrate({ queryType: 'kpi_series' }), migrate({ queryType: 'kpi_series', timeZone: 'Asia/Tokyo' })];
   datasource.query({ targets, timezone: 'Europe/Berlin' } as DataQueryRequest<IotKpiQuery>);
-  const sent = asked.mock.calls[0][0].targets as IotKpiQuery[];
+  const sent = asked.mock.lastCall![0].targets as IotKpiQuery[];
   expect(sent.map((query) => query.timeZone)).toEqual(['Europe/Berlin', 'Asia/Tokyo']);
 });
 

@@ -251,7 +251,11 @@ fn explain(error: &Error, settings: &Settings, place: &str) -> Verdict {
         Some(_) => ("refused", format!("{place} refuses")),
         None if is_about_tls(&more) => (
             "TLS refused",
-            format!("TLS with {place} failed in mode {}", mode_name(settings.tls_mode)),
+            format!(
+                "TLS with {place} failed in mode {}: {}",
+                mode_name(settings.tls_mode),
+                tls_remedy(&more)
+            ),
         ),
         None => (
             "cannot reach host",
@@ -262,7 +266,36 @@ fn explain(error: &Error, settings: &Settings, place: &str) -> Verdict {
 }
 
 fn is_about_tls(text: &str) -> bool {
-    ["TLS", "tls", "certificate"].iter().any(|word| text.contains(word))
+    ["TLS", "tls", "certificate", "fatal alert"]
+        .iter()
+        .any(|word| text.contains(word))
+}
+
+/// What to do about a failed handshake, by the words of the TLS library.
+fn tls_remedy(words: &str) -> &'static str {
+    const REMEDIES: [(&str, &str); 7] = [
+        (
+            "does not support TLS",
+            "the server has it switched off; set ssl = on there, or choose mode disable",
+        ),
+        ("UnknownIssuer", "paste the CA certificate that signed the server's"),
+        ("BadSignature", "paste the CA certificate that signed the server's"),
+        (
+            "not valid for name",
+            "the server's certificate names another host; use that name, or mode verify-ca",
+        ),
+        (
+            "NotValidForName",
+            "the server's certificate names another host; use that name, or mode verify-ca",
+        ),
+        ("xpired", "the server's certificate has expired; renew it"),
+        (
+            "fatal alert",
+            "the server refuses the client certificate; see its ssl_ca_file",
+        ),
+    ];
+    let found = REMEDIES.iter().find(|(word, _)| words.contains(word));
+    found.map_or("see the certificates and the mode", |(_, remedy)| remedy)
 }
 
 fn mode_name(mode: TlsMode) -> &'static str {

@@ -12,7 +12,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::stream::unfold;
 use grafana_plugin_sdk::pluginv2::stream_server::Stream;
 use grafana_plugin_sdk::pluginv2::{
-    PluginContext, PublishStreamRequest, PublishStreamResponse, RunStreamRequest, StreamPacket, SubscribeStreamRequest,
+    PublishStreamRequest, PublishStreamResponse, RunStreamRequest, StreamPacket, SubscribeStreamRequest,
     SubscribeStreamResponse, publish_stream_response, subscribe_stream_response,
 };
 use serde_json::{Value, json};
@@ -200,8 +200,9 @@ impl Tail {
     }
 }
 
-fn settings(context: Option<&PluginContext>) -> Result<Settings, Status> {
-    Settings::from_context(context).map_err(|error| Status::invalid_argument(error.to_string()))
+/// What a caller did wrong.
+fn unusable(error: Error) -> Status {
+    Status::invalid_argument(error.to_string())
 }
 
 #[tonic::async_trait]
@@ -214,7 +215,7 @@ impl Stream for StreamService {
     ) -> Result<Response<SubscribeStreamResponse>, Status> {
         use subscribe_stream_response::Status as Word;
         let request = request.into_inner();
-        let settings = settings(request.plugin_context.as_ref())?;
+        let settings = Settings::from_context(request.plugin_context.as_ref()).map_err(unusable)?;
         let word = match Channel::parse(&request.data) {
             Ok(channel) if channel.path() != request.path => Word::NotFound,
             Ok(_) if self.running.count(&settings.uid) >= MOST => {
@@ -238,8 +239,8 @@ impl Stream for StreamService {
 
     async fn run_stream(&self, request: Request<RunStreamRequest>) -> Result<Response<Self::RunStreamStream>, Status> {
         let request = request.into_inner();
-        let settings = settings(request.plugin_context.as_ref())?;
-        let channel = Channel::parse(&request.data).map_err(|error| Status::invalid_argument(error.to_string()))?;
+        let settings = Settings::from_context(request.plugin_context.as_ref()).map_err(unusable)?;
+        let channel = Channel::parse(&request.data).map_err(unusable)?;
         if channel.path() != request.path {
             return Err(Status::not_found("the path is not that of this query"));
         }

@@ -51,7 +51,7 @@ const fn milliseconds(name: Text, title: Text, description: Text) -> Known {
 }
 
 const fn count(name: Text, title: Text, description: Text) -> Known {
-    number(name, title, ("short", 0), description)
+    number(name, title, ("locale", 0), description)
 }
 
 /// What is known of a column.
@@ -128,7 +128,7 @@ const KNOWN: &[Known] = &[
     number(
         "messages_per_second",
         "Messages",
-        ("cps", 3),
+        ("suffix: /s", 3),
         "messages / required seconds",
     ),
     plain("device_id", "Device", "as the device names itself"),

@@ -9,9 +9,9 @@ pub mod series;
 mod values;
 
 use crate::error::Error;
-use arrow_array::{ArrayRef, RecordBatch, RecordBatchOptions};
+use arrow_array::{Array, ArrayRef, RecordBatch, RecordBatchOptions};
 use arrow_ipc::writer::FileWriter;
-use arrow_schema::{Field as ArrowField, Schema};
+use arrow_schema::{DataType, Field as ArrowField, Schema};
 use config::FieldConfig;
 use serde::Serialize;
 use std::collections::{BTreeMap, HashMap};
@@ -150,6 +150,7 @@ impl Frame {
     pub fn encode(self, ref_id: &str) -> Result<Vec<u8>, Error> {
         let (mut fields, mut arrays) = (Vec::new(), Vec::new());
         let mut size = 4_096;
+        let is_series = matches!(self.meta.shape, Some(Shape::TimeseriesWide | Shape::TimeseriesMulti));
         for field in self.fields {
             let mut metadata = HashMap::from([("name".to_owned(), field.name.clone())]);
             if !field.labels.is_empty() {
@@ -159,7 +160,11 @@ impl Frame {
                 metadata.insert("config".to_owned(), text(&field.config));
             }
             size += field.array.get_buffer_memory_size() + 512;
-            fields.push(ArrowField::new(field.name, field.array.data_type().clone(), true).with_metadata(metadata));
+            // Alert rules take no series whose times could be missing.
+            let is_instant = is_series && matches!(field.array.data_type(), DataType::Timestamp(..));
+            let nullable = !is_instant || field.array.null_count() > 0;
+            let arrow = ArrowField::new(field.name, field.array.data_type().clone(), nullable);
+            fields.push(arrow.with_metadata(metadata));
             arrays.push(field.array);
         }
         let metadata = HashMap::from([

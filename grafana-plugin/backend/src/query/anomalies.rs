@@ -43,6 +43,12 @@ impl Anomalies {
         let table = ask
             .table(Statement::new(include_str!("../../sql/anomalies.sql"), params))
             .await?;
-        Ok(vec![Frame::table(table_fields(table))])
+        let mut fields = table_fields(table);
+        for (name, title) in [("time", "Time"), ("value", "Value")] {
+            for field in fields.iter_mut().filter(|field| field.name == name) {
+                field.config.display_name = Some(title.to_owned());
+            }
+        }
+        Ok(vec![Frame::table(fields)])
     }
 }

@@ -25,8 +25,11 @@ pub(crate) async fn of_device(mut call: Call) -> Result<Reply, Problem> {
     Ok(Reply::json(200, &json!({"from": from, "to": to, "kpis": kpis})))
 }
 
+/// Where a calculation begins and ends, as far as the body says it.
+type Period = (Option<DateTime<Utc>>, Option<DateTime<Utc>>);
+
 /// What a body says about the time from and to which to calculate.
-pub(crate) fn period(body: &[u8]) -> Result<(Option<DateTime<Utc>>, Option<DateTime<Utc>>), Problem> {
+pub(crate) fn period(body: &[u8]) -> Result<Period, Problem> {
     if body.is_empty() {
         return Ok((None, None));
     }

@@ -86,6 +86,8 @@ fn check(kind: &str, frames: &[Decoded], what: &str) {
                 "{what}: no points"
             );
             assert!(frames.iter().all(|frame| frame.fields[0].name == "time"), "{what}");
+            // Alert rules refuse a series whose times may be NULL.
+            assert!(frames.iter().all(|frame| !frame.fields[0].nullable), "{what}");
         }
         "stat" | "bargauge" | "gauge" => {
             assert_eq!(shape(&frames[0]), "numeric-wide", "{what}");

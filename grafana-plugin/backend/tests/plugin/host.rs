@@ -256,6 +256,7 @@ pub(crate) struct DecodedField {
     pub(crate) name: String,
     pub(crate) labels: Value,
     pub(crate) config: Value,
+    pub(crate) nullable: bool,
     pub(crate) array: ArrayRef,
 }
 
@@ -338,6 +339,7 @@ fn decode(bytes: Vec<u8>) -> Decoded {
         name: field.name().clone(),
         labels: parse(field.metadata(), "labels"),
         config: parse(field.metadata(), "config"),
+        nullable: field.is_nullable(),
         array: Arc::clone(whole.column(index)),
     };
     Decoded {

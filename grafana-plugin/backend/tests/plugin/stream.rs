@@ -151,7 +151,7 @@ fn nobody_listens_to_what_another_query_hashes_to() {
         json!(null),
     ] {
         assert_eq!(listener.subscribe(&path, &wrong), Word::NotFound, "{wrong}");
-        let refused = listener.run(&path, &wrong).err().expect("a refusal").code();
+        let refused = listener.run(&path, &wrong).expect_err("a refusal").code();
         assert!(
             matches!(refused, Code::NotFound | Code::InvalidArgument),
             "{wrong}: {refused:?}"
@@ -191,7 +191,7 @@ fn nobody_listens_to_what_another_query_hashes_to() {
         })
         .collect();
     assert_eq!(listener.subscribe(&path, &data(&query)), Word::PermissionDenied);
-    let refused = listener.run(&path, &data(&query)).err().expect("a refusal");
+    let refused = listener.run(&path, &data(&query)).expect_err("a refusal");
     assert_eq!(refused.code(), Code::ResourceExhausted);
     let (status, took, _) = host.end();
     assert!(status.success() && took.as_secs() < 2, "{took:?}");
