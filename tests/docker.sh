@@ -16,11 +16,14 @@ for program in buildah debootstrap; do
 done
 
 bh() { buildah --storage-driver overlay --root "$WORK/storage" --runroot "$WORK/run" "$@"; }
+# Whom this machine trusts: there may be a registry of its own behind the usual names.
+CERTIFICATES=${SSL_CERT_FILE:-/etc/ssl/certs/ca-certificates.crt}
 # build NAME ARGUMENT...: with what has been downloaded already; a chroot is all the isolation there is everywhere.
 build() {
     local name=$1
     shift
-    bh bud --format docker --isolation chroot --pull-never --layers --network host --volume "${CARGO_HOME:-$HOME/.cargo}/registry:/usr/local/cargo/registry" --tag "$name" "$@" >> "$LOG" 2>&1 ||
+    bh bud --format docker --isolation chroot --pull-never --layers --network host --volume "${CARGO_HOME:-$HOME/.cargo}/registry:/usr/local/cargo/registry" \
+        --volume "$CERTIFICATES:/run/machine-ca.crt:ro" --env CARGO_HTTP_CAINFO=/run/machine-ca.crt --env NODE_EXTRA_CA_CERTS=/run/machine-ca.crt --tag "$name" "$@" >> "$LOG" 2>&1 ||
         { tail -n 30 "$LOG" >&2; die "$name was not built" "all of it: $LOG"; }
 }
 # base NAME CONTEXT < CONTAINERFILE
