@@ -45,7 +45,7 @@ if ! has stand-in-rust; then
     sysroot=$(rustc --print sysroot)
     rm -rf "$context"
     mkdir -p "$context/cargo/bin" "$context/rustup/toolchains"
-    cp -a "${CARGO_HOME:-$HOME/.cargo}"/bin/{rustup,cargo,rustc} "$context/cargo/bin/"
+    cp -a "${CARGO_HOME:-$HOME/.cargo}"/bin/{rustup,cargo,rustc,rustfmt} "$context/cargo/bin/"
     cp -al "$sysroot" "$context/rustup/toolchains/" 2> /dev/null || cp -a "$sysroot" "$context/rustup/toolchains/"
     rm -rf "$context"/rustup/toolchains/*/share
     printf 'default_toolchain = "%s"\nprofile = "minimal"\nversion = "12"\n' "$(basename "$sysroot")" > "$context/rustup/settings.toml"
