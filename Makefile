@@ -52,5 +52,5 @@ package: setup ## Debian packages, tar files, the plugin's zip, SBOM and checksu
 	@tests/package.sh
 	@tests/package-check.sh
 
-docker-check: ## really run the steps of docker/*.Dockerfile on stand-ins for their bases (root, Debian, up to an hour)
-	@tests/docker.sh
+docker-check: ## really run the steps of docker/*.Dockerfile on stand-ins for their bases (root, Debian, up to an hour; IMAGES="collector postgres grafana")
+	@tests/docker.sh $(IMAGES)

@@ -9,7 +9,7 @@ FROM ${NODE_IMAGE} AS front
 WORKDIR /src/grafana-plugin
 COPY grafana-plugin/package.json grafana-plugin/package-lock.json grafana-plugin/.npmrc ./
 RUN npm install --no-save --no-audit --no-fund --loglevel=error
-COPY CHANGELOG.md LICENSE /src/
+COPY CHANGELOG.md Cargo.toml LICENSE /src/
 COPY grafana-plugin ./
 RUN npm run --silent build
 
@@ -23,6 +23,7 @@ COPY Cargo.toml Cargo.lock ./
 COPY kpi-core kpi-core
 COPY pg_iot_kpi pg_iot_kpi
 COPY collector collector
+COPY fuzz fuzz
 COPY tests tests
 COPY grafana-plugin/backend grafana-plugin/backend
 RUN target="$(uname -m)-unknown-linux-musl" \

@@ -17,13 +17,15 @@ COPY --from=rust /usr/local/cargo /usr/local/cargo
 COPY --from=rust /usr/local/rustup /usr/local/rustup
 ENV CARGO_HOME=/usr/local/cargo RUSTUP_HOME=/usr/local/rustup PATH=/usr/local/cargo/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 ENV PGRX_HOME=/pgrx CARGO_PGRX_DISABLE_GC_SECTIONS_WORKAROUND=1
-# The tool is none of the product: a debug build of it takes half the time.
-RUN cargo install cargo-pgrx --version =0.18.1 --locked --debug --root /usr/local
+# pgrx formats what it makes. The tool is none of the product: a debug build of it takes half the time.
+RUN rustup component add rustfmt \
+    && cargo install cargo-pgrx --version =0.18.1 --locked --debug --root /usr/local
 WORKDIR /src
 COPY Cargo.toml Cargo.lock ./
 COPY kpi-core kpi-core
 COPY pg_iot_kpi pg_iot_kpi
 COPY collector collector
+COPY fuzz fuzz
 COPY tests tests
 COPY grafana-plugin/backend grafana-plugin/backend
 COPY sql sql

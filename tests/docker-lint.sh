@@ -118,6 +118,11 @@ last = max(place for place, (word, _) in enumerate(steps) if word == "FROM")
 users = [rest for word, rest in steps[last:] if word == "USER"]
 assert users and users[-1].split(":")[0] not in ("root", "0"), "root"
 assert any(word == "HEALTHCHECK" for word, _ in steps[last:]), "no health check"
+# cargo wants every crate of the workspace, though it builds one.
+members = re.search(r"^members = \[(.*?)\]", pathlib.Path("../Cargo.toml").read_text(), re.M | re.S)[1]
+for member in re.findall(r'"(.+?)"', members):
+    builds = [rest for word, rest in steps if word == "RUN" and "cargo " in rest]
+    assert not builds or any(word == "COPY" and rest.startswith(member + " ") for word, rest in steps), f"{member} is not copied"
 for word, rest in steps:
     if word == "RUN":
         assert "curl" not in rest and "--no-check" not in rest, rest

@@ -16,11 +16,14 @@ for program in buildah debootstrap; do
 done
 
 bh() { buildah --storage-driver overlay --root "$WORK/storage" --runroot "$WORK/run" "$@"; }
+# Whom this machine trusts: there may be a registry of its own behind the usual names.
+CERTIFICATES=${SSL_CERT_FILE:-/etc/ssl/certs/ca-certificates.crt}
 # build NAME ARGUMENT...: with what has been downloaded already; a chroot is all the isolation there is everywhere.
 build() {
     local name=$1
     shift
-    bh bud --isolation chroot --pull-never --layers --network host --volume "${CARGO_HOME:-$HOME/.cargo}/registry:/usr/local/cargo/registry" --tag "$name" "$@" >> "$LOG" 2>&1 ||
+    bh bud --format docker --isolation chroot --pull-never --layers --network host --volume "${CARGO_HOME:-$HOME/.cargo}/registry:/usr/local/cargo/registry" \
+        --volume "$CERTIFICATES:/run/machine-ca.crt:ro" --env CARGO_HTTP_CAINFO=/run/machine-ca.crt --env NODE_EXTRA_CA_CERTS=/run/machine-ca.crt --tag "$name" "$@" >> "$LOG" 2>&1 ||
         { tail -n 30 "$LOG" >&2; die "$name was not built" "all of it: $LOG"; }
 }
 # base NAME CONTEXT < CONTAINERFILE
@@ -42,7 +45,7 @@ if ! has stand-in-rust; then
     sysroot=$(rustc --print sysroot)
     rm -rf "$context"
     mkdir -p "$context/cargo/bin" "$context/rustup/toolchains"
-    cp -a "${CARGO_HOME:-$HOME/.cargo}"/bin/{rustup,cargo,rustc} "$context/cargo/bin/"
+    cp -a "${CARGO_HOME:-$HOME/.cargo}"/bin/{rustup,cargo,rustc,rustfmt} "$context/cargo/bin/"
     cp -al "$sysroot" "$context/rustup/toolchains/" 2> /dev/null || cp -a "$sysroot" "$context/rustup/toolchains/"
     rm -rf "$context"/rustup/toolchains/*/share
     printf 'default_toolchain = "%s"\nprofile = "minimal"\nversion = "12"\n' "$(basename "$sysroot")" > "$context/rustup/settings.toml"
@@ -57,12 +60,40 @@ TEXT
     rm -rf "$context"
 fi
 
+# try_postgres: a first start of the image, as its user and with its script: then both roles can log in, and do what they are for.
+try_postgres() {
+    local container status=0
+    rm -rf "$WORK/secrets"
+    docker/make-secrets.sh "$WORK/secrets" > /dev/null
+    # The folder is closed, and an engine would mount the files.
+    chmod 755 "$WORK/secrets"
+    container=$(bh from --pull-never stand-in-postgres-kpi)
+    bh run --isolation chroot --volume "$WORK/secrets:/run/secrets:ro" --env POSTGRES_DB=iot --env POSTGRES_PASSWORD_FILE=/run/secrets/postgres_password \
+        "$container" -- timeout 120 bash -euc '
+        docker-entrypoint.sh postgres -c listen_addresses=127.0.0.1 -c port=54329 -c shared_preload_libraries=pg_iot_kpi -c iot_kpi.databases=iot & server=$!
+        trap "kill -INT $server; wait $server" EXIT
+        until pg_isready --host=127.0.0.1 --port=54329 --quiet; do kill -0 $server; sleep 0.2; done
+        as() { PGPASSWORD=$(cat "/run/secrets/$1_password") psql --no-psqlrc --tuples-only --no-align --set=ON_ERROR_STOP=1 --host=127.0.0.1 --port=54329 --username="$1" --dbname=iot --command="$2"; }
+        as collector "SELECT stored FROM iot_kpi.ingest_metrics(ARRAY[\$\$A\$\$], ARRAY[\$\$heartbeat\$\$], ARRAY[now()], ARRAY[1])" | grep -x 1
+        as grafana "SELECT count(*) FROM iot_kpi.device_kpis(tstzrange(now() - interval \$\$1 hour\$\$, now()))" | grep -x 1
+        ! as grafana "DELETE FROM iot.devices"
+        ! PGPASSWORD=wrong psql --host=127.0.0.1 --port=54329 --username=grafana --dbname=iot --command="SELECT 1"
+    ' >> "$LOG" 2>&1 || status=1
+    bh rm "$container" > /dev/null
+    return $status
+}
+
 for image in "${@:-collector postgres grafana}"; do
     # Unquoted: the default is three words.
     for image in $image; do
         start=$SECONDS
         case $image in
-            collector) build stand-in-collector --file docker/collector.Dockerfile --build-arg RUST_IMAGE=stand-in-rust . ;;
+            collector)
+                build stand-in-collector --file docker/collector.Dockerfile --build-arg RUST_IMAGE=stand-in-rust .
+                container=$(bh from --pull-never stand-in-collector)
+                bh run --isolation chroot "$container" -- /usr/bin/iot-kpi-collector --version
+                bh rm "$container" > /dev/null
+                ;;
             postgres)
                 # Debian has 15 alone. The entrypoint does what the image's does at a first start, and no more.
                 mkdir -p "$WORK/postgres"
@@ -78,6 +109,7 @@ CMD ["postgres"]
 TEXT
                 build stand-in-postgres-kpi --file docker/postgres.Dockerfile --build-arg RUST_IMAGE=stand-in-rust --build-arg POSTGRES=15 \
                     --build-arg POSTGRES_IMAGE=stand-in-postgres .
+                try_postgres || { tail -n 30 "$LOG" >&2; die "the image does not start" "all of it: $LOG"; }
                 ;;
             grafana)
                 mkdir -p "$WORK/node/bin" "$WORK/node/lib/node_modules"

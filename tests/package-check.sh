@@ -28,15 +28,16 @@ checksums() { (cd "$OUT" && sha256sum --check --strict SHA256SUMS); }
 no_times() { ! find "$OUT" -name "*.tar.gz" -exec tar -tvzf {} --full-time \; | awk '$2 != "0/0" { print; wrong = 1 } END { exit !wrong }'; }
 
 fields() {
-    local field
+    local field list
+    list=$(dpkg-deb -c "$1")
     for field in Package Version Architecture Maintainer Installed-Size Section Priority Description; do
         [ -n "$(dpkg-deb -f "$1" "$field")" ] || { echo "$1 has no $field"; return 1; }
     done
     for field in copyright changelog.gz changelog.Debian.gz; do
-        dpkg-deb -c "$1" | grep -q "/usr/share/doc/$(dpkg-deb -f "$1" Package)/$field\$" || { echo "$1 has no $field"; return 1; }
+        grep -q "/usr/share/doc/$(dpkg-deb -f "$1" Package)/$field\$" <<< "$list" || { echo "$1 has no $field"; return 1; }
     done
     # Of root's, and not to be written by anybody else.
-    ! dpkg-deb -c "$1" | grep -vE '^(d|-)rw[x-]r-[x-](r-[x-]|---) root/root '
+    ! grep -vE '^(d|-)rw[x-]r-[x-](r-[x-]|---) root/root ' <<< "$list"
 }
 
 materials() {
@@ -84,7 +85,11 @@ in_tree() { dpkg --root="$TREE" --force-not-root --force-script-chrootless --for
 # A server of the tree's own PostgreSQL, and CREATE EXTENSION in it.
 usable() { PG_CONFIG=$TREE/usr/lib/postgresql/15/bin/pg_config cargo test --quiet --package iot-kpi-tests --test release versions_agree; }
 
-unusable() { usable | grep -q 'extension "pg_iot_kpi" is not available' ; }
+unusable() {
+    local said
+    said=$(usable 2>&1) && { echo "it can be created"; return 1; }
+    grep -q 'extension "pg_iot_kpi" is not available' <<< "$said" || { printf '%s\n' "$said"; return 1; }
+}
 
 left_behind() { ! find "$TREE" -name '*iot?kpi*' ! -path "$TREE/var/lib/dpkg/*" | grep .; }
 
