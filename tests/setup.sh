@@ -43,7 +43,8 @@ system_packages() {
     command -v cc > /dev/null || missing+=(gcc libc6-dev)
     command -v git > /dev/null || missing+=(git)
     has_libclang || missing+=(libclang-dev)
-    # Only the tests open a browser and a package; building and the demo do not.
+    # Only the tests open a browser and a package, and fuzz in C++; building and the demo do not.
+    [ -z "${WITH_BROWSER:-}" ] || command -v c++ > /dev/null || missing+=(g++)
     [ -z "${WITH_BROWSER:-}" ] || has_browser || missing+=(chromium)
     [ -z "${WITH_BROWSER:-}" ] || command -v unzip > /dev/null || missing+=(unzip)
     python3 -m pip --version > /dev/null 2>&1 || missing+=(python3-pip)
