@@ -273,11 +273,16 @@ fn push_long_varint(out: &mut Vec<u8>, mut value: u128) {
 /// Takes what [`push_varint`] appended; none where it is cut off, longer than any 66-bit number, or than it had to be.
 #[inline]
 pub(crate) fn take_varint(bytes: &mut &[u8]) -> Option<u128> {
-    if let [low, rest @ ..] = *bytes
-        && *low < 0x80
-    {
-        *bytes = rest;
-        return Some(u128::from(*low));
+    match **bytes {
+        [low, ref rest @ ..] if low < 0x80 => {
+            *bytes = rest;
+            return Some(u128::from(low));
+        }
+        [low, high, ref rest @ ..] if (1..0x80).contains(&high) => {
+            *bytes = rest;
+            return Some(u128::from(u16::from(low & 0x7f) | u16::from(high) << 7));
+        }
+        _ => {}
     }
     if let Some(eight) = bytes.first_chunk::<8>() {
         let groups = u64::from_le_bytes(*eight);

@@ -124,19 +124,29 @@ impl Packed {
 
     /// Validates foreign bytes: they must be exactly what `append` would have written.
     fn of_bytes(bytes: &[u8]) -> Option<Self> {
-        let mut packed = Self::default();
+        if bytes.is_empty() {
+            return Some(Self::default());
+        }
         let mut rest = bytes;
+        let first = check_instant(unfold_next(&mut rest)?).ok()?;
+        let (mut last, mut step, mut count) = (first, 0i64, 1);
         while !rest.is_empty() {
-            let change = unfold_next(&mut rest)?;
-            let step = packed.step.wrapping_add(change);
-            let t = packed.last.wrapping_add(step);
-            if check_instant(t).is_err() || (packed.count > 0 && t <= packed.last) {
+            step = step.wrapping_add(unfold_next(&mut rest)?);
+            if step <= 0 {
                 return None;
             }
-            packed.note(t, step);
+            last = last.checked_add(step)?;
+            count += 1;
         }
-        packed.bytes = bytes.to_vec();
-        Some(packed)
+        // They ascend: what the last one keeps to, all keep to.
+        check_instant(last).ok()?;
+        Some(Self {
+            bytes: bytes.to_vec(),
+            count,
+            first,
+            last,
+            step,
+        })
     }
 
     fn append(&mut self, t: Instant) {
@@ -177,14 +187,12 @@ impl Packed {
 
     fn for_each(&self, mut take: impl FnMut(Instant)) {
         let mut rest = self.bytes.as_slice();
-        let (mut last, mut step) = (0i64, 0i64);
-        let mut first = true;
+        let Some(mut last) = unfold_next(&mut rest) else { return };
+        take(last);
+        let mut step = 0i64;
         while let Some(change) = unfold_next(&mut rest) {
             step = step.wrapping_add(change);
             last = last.wrapping_add(step);
-            if first {
-                (step, first) = (0, false);
-            }
             take(last);
         }
     }
