@@ -11,6 +11,8 @@ if [ ! -s ca.crt ]; then
     new_key ca.key
     openssl req -x509 -new -key ca.key -days 3650 -subj '/CN=IoT KPI stack' -addext 'basicConstraints=critical,CA:TRUE' -addext 'keyUsage=critical,keyCertSign,cRLSign' -out ca.crt
 fi
+# An earlier one may not be written over: it is closed, and a running database may hold it.
+rm -f server.key server.crt
 new_key server.key
 openssl req -new -key server.key -subj '/CN=database' -out server.csr
 printf 'subjectAltName=DNS:database\nbasicConstraints=critical,CA:FALSE\nextendedKeyUsage=serverAuth\n' > server.ext
