@@ -15,18 +15,26 @@ pub(super) fn in_turn<const N: usize>(
     rounds: usize,
     statements: [&str; N],
 ) -> Result<[Duration; N]> {
-    let pid: i32 = client.query_one("SELECT pg_backend_pid()", &[])?.get(0);
     medians(rounds, |which| {
         let statement = statements[which];
-        let (running, began) = (running_time(pid), Instant::now());
-        client
-            .simple_query(statement)
-            .with_context(|| format!("run {statement}"))?;
-        let taken = began.elapsed();
-        Ok(running_time(pid)
-            .zip(running)
-            .map_or(taken, |(after, before)| after - before))
+        worked(client, |client| {
+            client
+                .simple_query(statement)
+                .map(drop)
+                .with_context(|| format!("run {statement}"))
+        })
     })
+}
+
+/// How long the session's process was running meanwhile.
+pub(super) fn worked(client: &mut Client, run: impl FnOnce(&mut Client) -> Result<()>) -> Result<Duration> {
+    let pid: i32 = client.query_one("SELECT pg_backend_pid()", &[])?.get(0);
+    let (running, began) = (running_time(pid), Instant::now());
+    run(client)?;
+    let taken = began.elapsed();
+    Ok(running_time(pid)
+        .zip(running)
+        .map_or(taken, |(after, before)| after - before))
 }
 
 /// How long a process has been running on a processor; the kernel of Linux knows it to the nanosecond.
