@@ -823,7 +823,9 @@ fn kills_lose_nothing_and_double_nothing() {
                 "CREATE TABLE public.epoch AS SELECT date_trunc('hour', now()) - '2000-01-01'::timestamptz AS value;
                  UPDATE iot.settings SET value = '3' WHERE name = 'upkeep_batch';
                  INSERT INTO iot.devices (device_id, commissioned_at) SELECT 'd' || d, date_trunc('hour', now()) - interval '30 hours' FROM generate_series(1, {DEVICES}) d;
-                 SELECT iot_kpi.make_partitions(tstzrange(now() - interval '2 days', now()))"
+                 SELECT iot_kpi.make_partitions(tstzrange(now() - interval '2 days', now()));
+                 -- Where a run has already seen the hour without any device, it is to look at it once more.
+                 DELETE FROM iot.upkeep WHERE step = 'calculations'"
             ))
             .unwrap();
         server.database(name)
@@ -898,6 +900,13 @@ fn kills_lose_nothing_and_double_nothing() {
             ask::<i64>(client, "SELECT count(*) FROM iot.kpi_calculations WHERE stale"),
             0
         );
+        if !ask::<bool>(client, "SELECT EXISTS (SELECT FROM iot.kpi_calculations)") {
+            client
+                .batch_execute("DELETE FROM iot.upkeep WHERE step = 'calculations'")
+                .unwrap();
+            until(client, "SELECT EXISTS (SELECT FROM iot.kpi_calculations)");
+            after_a_run(client);
+        }
         // What passes for calculated comes out the same when it is calculated anew.
         let calculations = "SELECT md5(string_agg((to_jsonb(k) - 'calculated_at')::text, ';' ORDER BY device_id, grain, period)) FROM iot.kpi_calculations k";
         let before: String = ask(client, calculations);
