@@ -33,6 +33,19 @@ die() {
     exit 1
 }
 
+# check NAME COMMAND...: a line of TAP; `failures` counts those that failed, so that none hides another.
+failures=0
+check() {
+    local name=$1
+    shift
+    if "$@"; then
+        say "ok - $name"
+    else
+        say "not ok - $name"
+        failures=$((failures + 1))
+    fi
+}
+
 # Sets PG_MAJOR, and tells pgrx about this PostgreSQL and no other.
 use_postgres() {
     local version

@@ -5,19 +5,6 @@ set -uo pipefail
 use_postgres
 cd "$ROOT"
 
-failures=0
-# check NAME COMMAND...
-check() {
-    local name=$1
-    shift
-    if "$@"; then
-        say "ok - $name"
-    else
-        say "not ok - $name"
-        failures=$((failures + 1))
-    fi
-}
-
 check "format" cargo fmt --all --check
 check "clippy" cargo clippy --workspace --exclude pg_iot_kpi --exclude iot-kpi-fuzz --all-targets -- -D warnings
 # The fuzzers see what is compiled for them alone.

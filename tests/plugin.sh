@@ -4,19 +4,6 @@ set -uo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/env.sh"
 cd "$ROOT/grafana-plugin"
 
-failures=0
-# check NAME COMMAND...
-check() {
-    local name=$1
-    shift
-    if "$@"; then
-        say "ok - $name"
-    else
-        say "not ok - $name"
-        failures=$((failures + 1))
-    fi
-}
-
 # Unpacks the package and looks at it as Grafana does: the folder, what is in it, and whether its backend shakes hands.
 packaged() {
     local zip folder plugin file line pid
