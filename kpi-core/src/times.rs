@@ -132,10 +132,12 @@ impl Packed {
         let (mut last, mut step, mut count) = (first, 0i64, 1);
         while !rest.is_empty() {
             step = step.wrapping_add(unfold_next(&mut rest)?);
-            if step <= 0 {
+            // From one end of time to the other is further than an `i64` counts: the instants are compared, not the step.
+            let next = last.wrapping_add(step);
+            if next <= last {
                 return None;
             }
-            last = last.checked_add(step)?;
+            last = next;
             count += 1;
         }
         // They ascend: what the last one keeps to, all keep to.

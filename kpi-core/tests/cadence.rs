@@ -12,7 +12,7 @@ use kpi_core::cadence::{Cadence, Consistency, Expectation, judge_beats};
 use kpi_core::classes::Exemptions;
 use kpi_core::codec::Codec;
 use kpi_core::spans::Spans;
-use kpi_core::time::{SECOND, Window};
+use kpi_core::time::{EARLIEST, LATEST, SECOND, Window};
 use kpi_core::times::Times;
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -154,6 +154,12 @@ fn a_burst_earns_nothing() {
     close(once.completeness, 0.1);
     close(burst.completeness, 1.0 - 531.0 / 600.0);
     assert_eq!(burst.regularity, None);
+}
+
+#[test]
+fn a_distance_longer_than_an_i64_survives() {
+    survives(&of(&[EARLIEST, LATEST - 1]));
+    survives(&of(&[LATEST - 1, EARLIEST, 0]));
 }
 
 #[test]
