@@ -66,6 +66,17 @@ pub trait Codec: Sized {
         }
     }
 
+    /// The form in which a worker hands a state to the process that merges it: never stored, of one version only, so a
+    /// type that has much to hand over may choose one that is quicker to read.
+    fn hand_over(&self) -> Vec<u8> {
+        self.encode()
+    }
+
+    /// A state from the form in which a worker handed it over.
+    fn take_over(bytes: &[u8]) -> Result<Self> {
+        Self::decode(bytes)
+    }
+
     /// The text form: the binary form in hexadecimal.
     fn to_text(&self) -> String {
         hex(&self.encode())

@@ -11,6 +11,10 @@ use crate::outages::{Availability, Outage, failures, outages};
 use crate::spans::Spans;
 use crate::time::{Duration, Instant, LATEST, Window, check_duration, check_instant};
 
+mod stretches;
+
+use stretches::Stretches;
+
 /// Beats out of order that may wait before they are merged.
 const WAITING: usize = 1024;
 
@@ -47,7 +51,7 @@ pub struct Heartbeats {
     /// The latest stretch. It lies in the structure itself, since nearly every beat is about it alone.
     last: Live,
     /// The stretches before it.
-    earlier: Vec<Live>,
+    earlier: Stretches,
     waiting: Waiting,
     beats: u64,
 }
@@ -67,7 +71,7 @@ impl Default for Heartbeats {
     fn default() -> Self {
         Self {
             last: Live::NONE,
-            earlier: Vec::new(),
+            earlier: Stretches::default(),
             waiting: Waiting::default(),
             beats: 0,
         }
@@ -95,6 +99,7 @@ impl Heartbeats {
     }
 
     /// Adds a stretch after all the others.
+    #[inline]
     fn begin(&mut self, next: Live) {
         if self.last != Live::NONE {
             self.earlier.push(self.last);
@@ -112,7 +117,7 @@ impl Heartbeats {
         } else {
             self.waiting.others.push(Live::of_beat(at, liveness));
         }
-        if self.waiting.beats.len() + self.waiting.others.len() >= WAITING.max(self.earlier.len()) {
+        if self.waiting.beats.len() + self.waiting.others.len() >= WAITING.max(self.earlier.words()) {
             self.settle();
         }
     }
@@ -127,9 +132,9 @@ impl Heartbeats {
             .next()
             .is_some_and(|first| first.start > self.last.end)
         {
-            other.stretches().for_each(|l| self.begin(*l));
+            other.stretches().for_each(|l| self.begin(l));
         } else {
-            self.unite(other.stretches().copied());
+            self.unite(other.stretches());
         }
     }
 
@@ -152,11 +157,11 @@ impl Heartbeats {
 
     /// Adds stretches in the order of their starts, which may overlap.
     fn unite(&mut self, others: impl Iterator<Item = Live>) {
-        let capacity = self.earlier.len() + others.size_hint().0;
+        let capacity = self.earlier.words() + others.size_hint().0;
         let before = std::mem::replace(
             self,
             Self {
-                earlier: Vec::with_capacity(capacity),
+                earlier: Stretches::with_capacity(capacity),
                 beats: self.beats,
                 ..Self::default()
             },
@@ -166,7 +171,7 @@ impl Heartbeats {
             while let Some(other) = others.next_if(|other| other.start < own.start) {
                 self.append(other);
             }
-            self.append(*own);
+            self.append(own);
         }
         others.for_each(|other| self.append(other));
         self.earlier.shrink_to_fit();
@@ -183,10 +188,10 @@ impl Heartbeats {
     }
 
     /// The stretches in order, without the beats that wait.
-    fn stretches(&self) -> impl Iterator<Item = &Live> {
+    fn stretches(&self) -> impl Iterator<Item = Live> {
         self.earlier
             .iter()
-            .chain((self.last != Live::NONE).then_some(&self.last))
+            .chain((self.last != Live::NONE).then_some(self.last))
     }
 
     /// A settled copy where one is needed: reading never changes a state.
@@ -262,7 +267,8 @@ impl Heartbeats {
 
     /// Bytes in use beyond the structure itself.
     pub fn heap_size(&self) -> usize {
-        (self.earlier.capacity() + self.waiting.others.capacity()) * size_of::<Live>()
+        self.earlier.heap_size()
+            + self.waiting.others.capacity() * size_of::<Live>()
             + self.waiting.beats.capacity() * size_of::<Instant>()
     }
 }
@@ -284,6 +290,39 @@ impl Codec for Heartbeats {
         }
     }
 
+    /// Workers read a table's blocks in turn, so each has very many short stretches of a device, and one process unites
+    /// them all: they go as they lie in memory. No type has the letter 0.
+    fn hand_over(&self) -> Vec<u8> {
+        let settled = self.settled();
+        if settled.last == Live::NONE {
+            return self.encode();
+        }
+        let mut last = settled.earlier.continued();
+        last.push(settled.last);
+        let mut out = vec![0];
+        out.extend_from_slice(&settled.beats.to_le_bytes());
+        settled.earlier.write(&mut out);
+        last.write(&mut out);
+        out
+    }
+
+    fn take_over(bytes: &[u8]) -> Result<Self> {
+        let [0, rest @ ..] = bytes else {
+            return Self::decode(bytes);
+        };
+        let read = rest
+            .split_first_chunk::<8>()
+            .and_then(|(beats, rest)| Some((beats, Stretches::read(rest)?)));
+        let (beats, (earlier, last)) =
+            read.ok_or_else(|| KpiError::binary(Self::NAME, "a worker handed over no stretches"))?;
+        Ok(Self {
+            last,
+            earlier,
+            beats: u64::from_le_bytes(*beats),
+            ..Self::default()
+        })
+    }
+
     fn read(input: &mut Reader<'_>) -> Result<Self> {
         let beats = input.tally()?;
         let count = input.count()?;
@@ -291,7 +330,7 @@ impl Codec for Heartbeats {
             return Err(input.fail("fewer beats than live intervals"));
         }
         let mut state = Self {
-            earlier: Vec::with_capacity(count),
+            earlier: Stretches::with_capacity(count),
             beats,
             ..Self::default()
         };

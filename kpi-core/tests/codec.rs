@@ -263,6 +263,16 @@ fn storm<S: Subject + Clone>(tries: usize) {
             "damage to {} was not noticed: {bytes:?}",
             S::NAME
         );
+        let mut handed = state.hand_over();
+        for _ in 0..=random.below(3) {
+            if !handed.is_empty() {
+                damage(&mut handed, &mut random);
+            }
+        }
+        // It comes from a process of the same server and has no checksum: it need not be noticed, but may not panic.
+        if let Ok(mut taken) = S::take_over(&handed) {
+            taken.use_it(&state);
+        }
         if bytes.len() >= 6 {
             bytes[0] = S::LETTER;
             bytes[1] = S::VERSION;

@@ -107,6 +107,27 @@ fn a_long_shuffled_stream_may_change_its_liveness() {
 }
 
 #[test]
+fn stretches_of_any_length_survive() {
+    let half_word = i64::from(u32::MAX);
+    let mut beats = vec![(EARLIEST, 60)];
+    for (i, gap) in [1, half_word - 1, half_word, half_word + 1, i64::MAX / 4]
+        .into_iter()
+        .enumerate()
+    {
+        // A stretch as long as the gap, then one that begins so long after its end, then one with another liveness.
+        let start = beats.last().map_or(0, |b: &(i64, i64)| b.0 + b.1) + gap;
+        let alive = (0..=4).map(|k| (start + gap / 4 * k, gap / 4 + 60));
+        beats.extend(alive.chain([(start + 2 * gap + 120, 60), (start + 2 * gap + 300, 7 + i as i64)]));
+        survives(&of(&beats));
+        let shuffled: Vec<(i64, i64)> = (0..beats.len()).map(|k| beats[k * 7919 % beats.len()]).collect();
+        assert_eq!(of(&shuffled).encode(), of(&beats).encode());
+    }
+    assert!(of(&beats).live_ranges().as_slice().len() > 10);
+    survives(&of(&[(LATEST - 1, i64::MAX)]));
+    survives(&of(&[]));
+}
+
+#[test]
 fn a_gap_of_exactly_liveness_is_no_gap() {
     assert_eq!(of(&[(0, 60), (60, 60)]).live_ranges().as_slice(), &[(0, 120)]);
     assert_eq!(of(&[(0, 60), (61, 60)]).live_ranges().as_slice(), &[(0, 60), (61, 121)]);

@@ -87,7 +87,12 @@ pub(crate) unsafe fn remaining<'a>(datum: Datum) -> &'a [u8] {
 
 /// A state in its binary form.
 pub(crate) fn state<T: Codec>(state: &T) -> Datum {
-    Datum::from(rust_byte_slice_to_bytea(&state.encode()).into_pg())
+    byte_string(&state.encode())
+}
+
+/// Bytes as a varlena.
+pub(crate) fn byte_string(bytes: &[u8]) -> Datum {
+    Datum::from(rust_byte_slice_to_bytea(bytes).into_pg())
 }
 
 /// The bytes of a varlena, whatever its storage.

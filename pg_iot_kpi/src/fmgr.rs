@@ -137,9 +137,8 @@ impl Call {
     /// context, so that a hash aggregate sees it when it asks whether another group has room.
     #[inline(always)]
     pub(crate) fn hand_on<T: HeapSize>(&self, state: &mut T) -> SqlResult {
-        let kept = std::ptr::from_mut(state).cast::<Kept<T>>();
         // SAFETY: every state that an aggregate holds was made by `leak`.
-        let kept = unsafe { &mut *kept };
+        let kept = unsafe { kept(state) };
         let size = kept.state.heap_size();
         if size != kept.charged {
             kept.charge(size);
@@ -151,7 +150,10 @@ impl Call {
     pub(crate) fn keep_briefly<T>(&self, state: T) -> pg_sys::Datum {
         // SAFETY: the current context is always there.
         let context = unsafe { pg_sys::CurrentMemoryContext };
-        pg_sys::Datum::from(std::ptr::from_mut(leak(state, context)))
+        let state = leak(state, context);
+        // SAFETY: `leak` made it.
+        unsafe { kept(state) }.brief = true;
+        pg_sys::Datum::from(std::ptr::from_mut(state))
     }
 }
 
@@ -177,6 +179,8 @@ struct Kept<T> {
     state: T,
     context: pg_sys::MemoryContext,
     charged: usize,
+    /// Made to be merged into another state, and for nothing else.
+    brief: bool,
     on_reset: pg_sys::MemoryContextCallback,
 }
 
@@ -191,6 +195,22 @@ impl<T> Kept<T> {
     }
 }
 
+/// The state with what is beside it.
+///
+/// # Safety
+/// `leak` must have made it.
+#[inline(always)]
+unsafe fn kept<T>(state: &mut T) -> &mut Kept<T> {
+    // SAFETY: by contract, it is the first field of the whole.
+    unsafe { &mut *std::ptr::from_mut(state).cast::<Kept<T>>() }
+}
+
+/// Whether a state was made by `keep_briefly`: nobody reads it again.
+pub(crate) fn is_brief<T>(state: &mut T) -> bool {
+    // SAFETY: every state that a function of ours is given was made by `leak`.
+    unsafe { kept(state) }.brief
+}
+
 /// Moves a state into a memory context, to be dropped with it.
 fn leak<'a, T>(state: T, context: pg_sys::MemoryContext) -> &'a mut T {
     const { assert!(align_of::<Kept<T>>() <= 8, "PostgreSQL aligns to eight bytes") };
@@ -202,6 +222,7 @@ fn leak<'a, T>(state: T, context: pg_sys::MemoryContext) -> &'a mut T {
             state,
             context,
             charged: 0,
+            brief: false,
             on_reset: pg_sys::MemoryContextCallback {
                 func: Some(forget::<T>),
                 arg: kept.cast(),

@@ -111,9 +111,16 @@ impl Deal {
     }
 }
 
-/// The state survives its binary and its text form, and comes out with the same bits.
+/// The state survives its binary and its text form and the way from one process to another, and comes out with the same
+/// bits.
 pub(crate) fn survives<S: Codec>(state: &S) {
     let bytes = state.encode();
     assert_eq!(S::decode(&bytes).expect("its own form").encode(), bytes);
     assert_eq!(S::from_text(&state.to_text()).expect("its own text").encode(), bytes);
+    let taken = S::take_over(&state.hand_over()).expect("what was handed over");
+    assert_eq!(taken.encode(), bytes);
+    assert_eq!(
+        S::take_over(&taken.hand_over()).expect("the same again").encode(),
+        bytes
+    );
 }

@@ -17,6 +17,10 @@ impl Mergeable for Heartbeats {
         self.merge(other);
         Ok(())
     }
+
+    fn take(&mut self) -> Self {
+        std::mem::take(self)
+    }
 }
 
 state_functions!(Heartbeats, "heartbeats");

@@ -17,6 +17,10 @@ use kpi_core::error::Result;
 pub(crate) trait Mergeable: Codec + Clone {
     /// Adds all of another.
     fn absorb(&mut self, other: &Self) -> Result<()>;
+    /// The state itself, from one that nobody reads again.
+    fn take(&mut self) -> Self {
+        self.clone()
+    }
 }
 
 /// A final function: the state in its binary form, an empty one where the group had no row. The state is not changed,
@@ -62,16 +66,24 @@ macro_rules! state_functions {
                     crate::aggregates::Mergeable::absorb(one, other)?;
                     call.hand_on(one)
                 }
-                // The other state lives in a context of its own: it must be copied to live on.
-                (None, Some(other)) => call.hand_on(call.keep(other.clone())?),
+                // The other state lives in a context of its own: it must be taken out or copied to live on.
+                (None, Some(other)) => {
+                    let own = match crate::fmgr::is_brief(other) {
+                        true => crate::aggregates::Mergeable::take(other),
+                        false => other.clone(),
+                    };
+                    call.hand_on(call.keep(own)?)
+                }
                 (_, None) => Ok(call.datum(0)),
             }
         });
         crate::aggregates::state_functions!(@one $type, concat!("iot_kpi_", $prefix, "_serialize"), |call| {
-            Ok(call.state::<$type>(0).map(|s| crate::datum::state(s)))
+            Ok(call.state::<$type>(0).map(|s| crate::datum::byte_string(&kpi_core::codec::Codec::hand_over(s))))
         });
         crate::aggregates::state_functions!(@one $type, concat!("iot_kpi_", $prefix, "_deserialize"), |call| {
-            Ok(Some(call.keep_briefly(call.decoded::<$type>(0)?)))
+            // SAFETY: declared as bytea.
+            let bytes = unsafe { crate::datum::bytes(call.required(0)?) };
+            Ok(Some(call.keep_briefly(<$type as kpi_core::codec::Codec>::take_over(bytes)?)))
         });
         crate::aggregates::state_functions!(@one $type, concat!("iot_kpi_", $prefix, "_rollup_trans"), |call| {
             let Some(datum) = call.datum(1) else { return Ok(call.datum(0)) };
