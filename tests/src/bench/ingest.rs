@@ -22,6 +22,8 @@ const WRITERS: usize = 2;
 const BATCH: usize = 5000;
 /// Devices that a session writes for.
 const DEVICES: usize = 500;
+/// Devices of the fleet that the collector simulates.
+const FLEET: usize = 10_000;
 const METRICS: [&str; 5] = ["heartbeat", "response_time", "error", "bytes", "temperature"];
 
 /// Samples in the order in which they come: by minute, device and metric.
@@ -55,30 +57,35 @@ pub(super) fn measure(server: &Postgres, scale: Scale, table: &mut Table) -> Res
                 round += 1;
             }
             let write: Write = if which == 0 { by_copy } else { by_door };
-            at_once(&database, writers, first, batches, write)
+            at_once(&database, writers, DEVICES, first, batches, write)
         })?;
-        let rows = (writers * batches * BATCH) as f64;
-        let speed = |taken: Duration| rows / taken.as_secs_f64();
+        let speed = |taken: Duration| (writers * batches * BATCH) as f64 / taken.as_secs_f64();
         table.add(
             format!("ingest_metrics ÷ COPY, rows/s, {name}"),
             speed(door) / speed(copy),
             Bound::AtLeast(0.4),
             format!("{:.0} ÷ {:.0} rows/s", speed(door), speed(copy)),
         );
-        if writers > 1 {
-            collector(server, scale, speed(door), table)?;
-        }
     }
-    Ok(())
+    collector(server, scale, table)
 }
 
 type Write = fn(&mut Client, &Batch) -> Result<()>;
 
 /// The time from the first batch to the last of all writers; making the batches is not in it.
-fn at_once(database: &Database<'_>, writers: usize, first: usize, batches: usize, write: Write) -> Result<Duration> {
+fn at_once(
+    database: &Database<'_>,
+    writers: usize,
+    devices: usize,
+    first: usize,
+    batches: usize,
+    write: Write,
+) -> Result<Duration> {
     let mut ready = (0..writers)
         .map(|writer| {
-            let made: Vec<Batch> = (0..batches).map(|n| batch(writer, first + n * BATCH)).collect();
+            let made: Vec<Batch> = (0..batches)
+                .map(|n| batch(writer, devices, first + n * BATCH))
+                .collect();
             Ok((database.try_client()?, made))
         })
         .collect::<Result<Vec<_>>>()?;
@@ -96,7 +103,7 @@ fn at_once(database: &Database<'_>, writers: usize, first: usize, batches: usize
 }
 
 /// The rows of a writer from the `first` one on.
-fn batch(writer: usize, first: usize) -> Batch {
+fn batch(writer: usize, devices: usize, first: usize) -> Batch {
     let mut batch = Batch {
         devices: Vec::with_capacity(BATCH),
         metrics: Vec::with_capacity(BATCH),
@@ -107,8 +114,8 @@ fn batch(writer: usize, first: usize) -> Batch {
     let origin = DateTime::UNIX_EPOCH + TimeDelta::days(20_454);
     for row in first..first + BATCH {
         let (contact, metric) = (row / METRICS.len(), METRICS[row % METRICS.len()]);
-        let (minute, device) = (contact / DEVICES, contact % DEVICES);
-        let device = format!("DEVICE_{:05}", writer * DEVICES + device);
+        let (minute, device) = (contact / devices, contact % devices);
+        let device = format!("DEVICE_{:05}", writer * devices + device);
         let time =
             origin + TimeDelta::seconds(10 * minute as i64) + TimeDelta::milliseconds((contact * 7919 % 2000) as i64);
         let value = if metric == "error" {
@@ -150,38 +157,65 @@ fn by_door(client: &mut Client, batch: &Batch) -> Result<()> {
     Ok(())
 }
 
-/// What the collector itself reaches, with a fleet of ten thousand.
-fn collector(server: &Postgres, scale: Scale, door: f64, table: &mut Table) -> Result<()> {
+/// What the collector itself reaches with a large fleet, beside sessions that write batches made before for as many devices.
+fn collector(server: &Postgres, scale: Scale, table: &mut Table) -> Result<()> {
     let database = server.try_store("bench_collector")?;
+    prepare(
+        &mut database.try_client()?,
+        "SELECT iot_kpi.make_partitions(tstzrange('2026-01-01 00:00+00', '2026-01-02 12:00+00'))",
+    )?;
+    let batches = scale.of(40, 10) as usize;
+    let rows = (WRITERS * batches * BATCH) as f64;
+    let mut round = 0;
+    let [door, collector] = medians(scale.rounds, |which| {
+        if which == 0 {
+            round += 1;
+            at_once(
+                &database,
+                WRITERS,
+                FLEET / WRITERS,
+                round * batches * BATCH,
+                batches,
+                by_door,
+            )
+        } else {
+            Ok(Duration::from_secs_f64(rows / backfill(&database, scale, round)?))
+        }
+    })?;
+    let speed = |taken: Duration| rows / taken.as_secs_f64();
+    table.add(
+        format!("collector, {FLEET} devices ÷ ingest_metrics, rows/s"),
+        speed(collector) / speed(door),
+        Bound::AtLeast(0.8),
+        format!("{:.0} ÷ {:.0} rows/s", speed(collector), speed(door)),
+    );
+    Ok(())
+}
+
+/// Rows a second of the collector: the simulated history of a few minutes, other ones in every round.
+fn backfill(database: &Database<'_>, scale: Scale, round: usize) -> Result<f64> {
     let program = target().join("release/iot-kpi-collector");
+    let minutes = scale.of(8, 2);
+    let until = DateTime::UNIX_EPOCH + TimeDelta::days(20_454) + TimeDelta::minutes(minutes * round as i64);
     let output = Command::new(&program)
+        .args(["backfill", "--no-calculate", "--devices", &FLEET.to_string()])
         .args([
-            "backfill",
-            "--devices",
-            "10000",
-            "--no-calculate",
             "--until",
-            "2026-01-01T12:00:00Z",
+            &until.format("%FT%TZ").to_string(),
+            "--span",
+            &format!("{minutes}m"),
         ])
-        .args(["--span", if scale.quick { "2m" } else { "8m" }])
         .env("IOT_KPI_DATABASE_URL", database.uri())
         .env("NO_COLOR", "1")
         .output()
         .with_context(|| format!("run {}; `make bench` builds it", program.display()))?;
     let log = String::from_utf8_lossy(&output.stderr);
-    let speed: Option<f64> = log.split("rows_per_second=").nth(1).and_then(|rest| {
+    let speed = log.split("rows_per_second=").nth(1).and_then(|rest| {
         rest.trim_start_matches('"')
             .split(|c: char| !c.is_ascii_digit())
             .next()?
             .parse()
             .ok()
     });
-    let speed = speed.with_context(|| format!("the collector does not say its rows a second:\n{log}"))?;
-    table.add(
-        "collector, 10,000 devices ÷ ingest_metrics, rows/s",
-        speed / door,
-        Bound::AtLeast(0.8),
-        format!("{speed:.0} ÷ {door:.0} rows/s"),
-    );
-    Ok(())
+    speed.with_context(|| format!("the collector does not say its rows a second:\n{log}"))
 }
