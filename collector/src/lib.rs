@@ -18,6 +18,7 @@
 //! | store and devices made sure of | [`store`] |
 //! | one batch, one statement | [`door`] |
 //! | the connection that comes back | [`link`], [`backoff`] |
+//! | several of them for a history | [`lanes`] |
 //! | batches on disk while it is away | [`spool`] |
 //! | who decides between the two | [`courier`] |
 //! | what it counts about itself, and two pages of it | [`counters`], [`http`] |
@@ -47,6 +48,7 @@ pub mod error;
 pub mod fleet;
 pub mod history;
 pub mod http;
+pub mod lanes;
 pub mod link;
 pub mod live;
 mod place;

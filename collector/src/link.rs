@@ -48,6 +48,19 @@ impl Link {
         }
     }
 
+    /// Another one over a connection of its own, beside this one that made sure of the store. Neither splits its batches.
+    pub async fn beside(&mut self) -> Result<Self, Error> {
+        self.writers = 1;
+        let client = self.target.connect().await?;
+        Ok(Link {
+            target: self.target.clone(),
+            registration: self.registration.clone(),
+            doors: vec![Arc::new(Door::open(client).await?)],
+            counters: self.counters.clone(),
+            ..*self
+        })
+    }
+
     /// Whether the last try reached the database.
     pub fn is_open(&self) -> bool {
         !self.doors.is_empty()

@@ -98,6 +98,56 @@ fn a_crash_of_the_database_loses_and_doubles_nothing() {
 }
 
 #[test]
+fn a_crash_under_a_history_loses_and_doubles_nothing() {
+    let folder = folder("collector_history");
+    let mut server = durable();
+    let uri = server.store("history").uri();
+    let truth = folder.join("truth");
+    let mut child = collector()
+        .args([
+            "backfill",
+            "--span",
+            "12h",
+            "--until",
+            "2026-03-01T12:00:00Z",
+            "--devices",
+            "60",
+        ])
+        // Small batches over three connections, so that the crash finds some on their way.
+        .args([
+            "--batch",
+            "500",
+            "--writers",
+            "3",
+            "--retry-max",
+            "500ms",
+            "--no-calculate",
+        ])
+        .arg("--truth")
+        .arg(&truth)
+        .env("IOT_KPI_DATABASE_URL", &uri)
+        .stderr(fs::File::create(folder.join("log")).unwrap())
+        .spawn()
+        .unwrap();
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while stored(&server.database("history")).len() < 20 {
+        assert!(Instant::now() < deadline, "no rows come");
+    }
+    server.stop(Stop::Immediate).unwrap();
+    assert!(
+        child.try_wait().unwrap().is_none(),
+        "the history was written before the crash"
+    );
+    server.start().unwrap();
+    let status = child.wait().unwrap();
+    let log = fs::read_to_string(folder.join("log")).unwrap();
+    assert!(status.success() && log.contains("trying again"), "{log}");
+    let truth = fs::read_to_string(truth).unwrap();
+    let truth: Vec<Value> = truth.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(stored(&server.database("history")), totals(&truth));
+}
+
+#[test]
 fn what_waits_in_the_spool_survives_the_collector() {
     let folder = folder("collector_spool");
     let mut server = durable();

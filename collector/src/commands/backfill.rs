@@ -6,6 +6,7 @@ use crate::database::Target;
 use crate::error::Error;
 use crate::fleet::Fleet;
 use crate::history::History;
+use crate::lanes::Lanes;
 use crate::link::Link;
 use crate::settings::{Backfill, Settings};
 use crate::simulator::Simulator;
@@ -66,10 +67,18 @@ pub(crate) async fn run(settings: &Settings, wanted: &Backfill) -> Result<(), Er
     let progress = Progress::new(history.reports(&simulator));
     let (sender, mut batches) = mpsc::channel::<(Batch, u64)>(AHEAD);
     let maker = tokio::task::spawn_blocking(move || make(history, &simulator, truth, &sender));
+    let mut lanes = Lanes::open(
+        link,
+        common.writers as usize,
+        fleet.collector.clone(),
+        common.retry_max,
+        &stop,
+    )
+    .await;
     let mut complete = true;
     while let Some((batch, reports)) = batches.recv().await {
         counters.produced.fetch_add(batch.len() as u64, Relaxed);
-        if stop.is_asked() || !link.write_at_last(&batch, common.retry_max, &mut stop).await? {
+        if stop.is_asked() || !lanes.write(batch).await {
             complete = false;
             break;
         }
@@ -77,6 +86,7 @@ pub(crate) async fn run(settings: &Settings, wanted: &Backfill) -> Result<(), Er
     }
     batches.close();
     drop(batches);
+    complete &= lanes.end().await?;
     maker.await.map_err(|_| Error::Ended("simulator"))??;
     progress.end();
     report(&counters, &fleet, began, complete);

@@ -15,10 +15,10 @@ const FLOOR: &str = "SELECT device_id, count(*), max(time) FROM iot.device_metri
                      WHERE time >= '2026-01-02 00:00+00' AND time < '2026-01-03 00:00+00' GROUP BY device_id";
 
 /// What a contact sends.
-const METRICS: [&str; 4] = ["heartbeat", "response_time", "error", "bytes"];
+pub(super) const METRICS: [&str; 4] = ["heartbeat", "response_time", "error", "bytes"];
 
 /// Fills a store past its rules: so many devices with a contact a minute, in the order of time.
-pub(super) fn fill(client: &mut Client, devices: i64, from: &str, minutes: i64) -> Result<()> {
+pub(super) fn fill(client: &mut Client, devices: i64, from: &str, minutes: i64, metrics: &[&str]) -> Result<()> {
     prepare(
         client,
         &format!(
@@ -38,7 +38,7 @@ pub(super) fn fill(client: &mut Client, devices: i64, from: &str, minutes: i64) 
              ALTER TABLE iot.device_metrics ENABLE TRIGGER samples_inserted;
              SELECT iot_kpi.lock_liveness(NULL);
              SELECT iot_kpi.recount_liveness(array_agg(device_id)) FROM iot.devices;",
-            METRICS.join(",")
+            metrics.join(",")
         ),
     )?;
     prepare(client, "VACUUM (FREEZE, ANALYZE)")
@@ -48,7 +48,7 @@ pub(super) fn measure(server: &Postgres, scale: Scale, table: &mut Table) -> Res
     let database = server.try_store("bench_reports")?;
     let mut client = database.try_client()?;
     let devices = scale.of(1000, 100);
-    fill(&mut client, devices, "2026-01-01 18:00+00", 36 * 60)?;
+    fill(&mut client, devices, "2026-01-01 18:00+00", 36 * 60, &METRICS)?;
 
     let device_kpis = format!("SELECT * FROM iot_kpi.device_kpis({DAY}, NULL, {AS_OF})");
     let fleet_kpis = format!("SELECT * FROM iot_kpi.fleet_kpis({DAY}, NULL, NULL, {AS_OF})");
