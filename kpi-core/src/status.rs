@@ -118,37 +118,48 @@ pub struct Period {
 }
 
 /// The status samples of a device. Samples stay samples: a merge of joined runs would lie.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct StatusTimeline {
     samples: Vec<(Instant, Status)>,
+    /// When the last one in the list was: it is asked for every sample, and the list's end lies far away.
+    latest: Instant,
     unsorted: bool,
+}
+
+impl Default for StatusTimeline {
+    fn default() -> Self {
+        Self {
+            samples: Vec::new(),
+            latest: Instant::MIN,
+            unsorted: false,
+        }
+    }
 }
 
 impl StatusTimeline {
     /// Adds a sample. Where two have the same time, the worse status wins, in whatever order they come.
     #[inline]
     pub fn sample(&mut self, at: Instant, status: Status) -> Result<()> {
-        let sample = (check_instant(at)?, status);
-        match self.samples.last_mut() {
-            Some(last) if last.0 == at => last.1 = last.1.max(status),
-            Some(last) if last.0 > at => {
-                self.unsorted = true;
-                self.samples.push(sample);
-            }
-            _ => self.samples.push(sample),
+        check_instant(at)?;
+        if at == self.latest
+            && let Some(last) = self.samples.last_mut()
+        {
+            last.1 = last.1.max(status);
+            return Ok(());
         }
+        self.unsorted |= at < self.latest;
+        self.latest = at;
+        self.samples.push((at, status));
         Ok(())
     }
 
     /// Adds all samples of another.
     pub fn merge(&mut self, other: &StatusTimeline) {
-        self.unsorted |= other.unsorted
-            || self
-                .samples
-                .last()
-                .zip(other.samples.first())
-                .is_some_and(|(a, b)| b.0 <= a.0);
-        self.samples.extend_from_slice(&other.samples);
+        if let Some(first) = other.samples.first() {
+            self.unsorted |= other.unsorted || first.0 <= self.latest;
+            self.latest = other.latest;
+            self.samples.extend_from_slice(&other.samples);
+        }
     }
 
     /// The samples in order, one an instant.
@@ -338,7 +349,7 @@ impl Codec for StatusTimeline {
         let count = input.count()?;
         let mut state = Self {
             samples: Vec::with_capacity(count),
-            unsorted: false,
+            ..Self::default()
         };
         let mut at = 0i64;
         for i in 0..count {
@@ -351,6 +362,7 @@ impl Codec for StatusTimeline {
             }
             state.samples.push((t, status));
             at = t;
+            state.latest = t;
         }
         Ok(state)
     }
