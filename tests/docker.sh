@@ -128,6 +128,12 @@ RUN apt-get update && apt-get install -y --no-install-recommends wget && useradd
 TEXT
                 build stand-in-grafana-kpi --file docker/grafana.Dockerfile --build-arg RUST_IMAGE=stand-in-rust --build-arg NODE_IMAGE=stand-in-node \
                     --build-arg GRAFANA_IMAGE=stand-in-grafana .
+                container=$(bh from --pull-never stand-in-grafana-kpi)
+                # Without Grafana it says so, and ends.
+                bh run --isolation chroot "$container" -- sh -c 'cd /usr/share/grafana-plugins/iotkpi-postgres-datasource && ls plugin.json module.js dashboards && ./gpx_iot_kpi_linux_*' \
+                    > "$WORK/said" 2>&1 || true
+                bh rm "$container" > /dev/null
+                grep -q 'Grafana starts it, people do not' "$WORK/said" || { cat "$WORK/said" >&2; die "the plugin's backend does not run in the image" "see above"; }
                 ;;
             *) die "there is no image $image" "postgres, collector or grafana" ;;
         esac

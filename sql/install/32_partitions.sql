@@ -130,6 +130,8 @@ BEGIN
         coalesce((SELECT to_timestamp(min(right(c.relname, 8)) || '+00', 'YYYYMMDDTZH')
                   FROM pg_class c JOIN pg_inherits i ON i.inhrelid = c.oid
                   WHERE i.inhparent = to_regclass('iot.device_metrics') AND c.relname ~ '^device_metrics_p\d{8}$'), 'infinity'),
+        -- Statuses go by the instant, partitions by the day; and the first hours of a day want beats of the day before.
+        iot_kpi.earliest_sample(),
         iot_kpi.setting('evidence_from')::timestamptz);
 END
 $$;

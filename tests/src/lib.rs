@@ -7,6 +7,7 @@
 //! | [`postgres`] | a private server: start, connect, stop, kill, restart; leaves nothing behind |
 //! | [`answers`] | a small store, and every report over it, to be compared |
 //! | [`catalog`] | what a database holds of the extension and its store, as lines that can be compared |
+//! | [`upkeep`] | a server with the background worker, and waiting for its runs |
 //! | [`upgrade`] | the script from one version's SQL to the next |
 //! | [`bench`] | ratios to plain PostgreSQL: what `make bench` prints |
 //! | [`demo`] | the five devices live: a feeder, and a table of the fleet in the terminal |
@@ -26,6 +27,7 @@ pub mod identity;
 pub mod installation;
 pub mod postgres;
 pub mod upgrade;
+pub mod upkeep;
 mod watchdog;
 
 /// Ends a program: an error goes to stderr, with its causes and without a backtrace.

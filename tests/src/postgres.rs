@@ -334,7 +334,12 @@ impl Postgres {
                 _ => false,
             };
             if ended || Instant::now() > deadline {
-                self.running = None;
+                if let Some(Running::Child(mut child, watchdog)) = self.running.take() {
+                    let _ = child.kill();
+                    let _ = child.wait();
+                    // Otherwise it would clear the data away, and another try would find none.
+                    watchdog.dismiss();
+                }
                 bail!(
                     "PostgreSQL did not start ({problem}); its log ends with:\n{}",
                     self.log_tail()

@@ -1,5 +1,5 @@
 //! Many sessions at once: writers through both doors, readers, calculations, transactions that end in all ways. Afterwards,
-//! right away, `device_liveness` and the marks of stale calculations are what the samples say.
+//! right away, `device_liveness` and the marks of stale calculations are what the samples say. And nobody deadlocks.
 
 #![allow(
     clippy::unwrap_used,
@@ -462,4 +462,76 @@ fn a_calculation_takes_its_locks_at_once() {
         calculation.join().unwrap().unwrap();
     });
     check_calculations(&mut watcher);
+}
+
+/// Batches overlap and come shuffled; devices are unknown at first.
+const SHUFFLED: &str = "
+    SELECT iot_kpi.ingest_metrics(array_agg('dev-' || d ORDER BY random()), array_agg(m),
+        array_agg(date_trunc('minute', now()) - t * interval '1 min'), array_agg(1::float8))
+    FROM (SELECT (random() * 60)::int AS d, (random() * 50)::int AS t, (ARRAY['humidity', 'bytes'])[1 + (random())::int] AS m
+          FROM generate_series(1, 300)) batch";
+/// Sorted, as a statement must be that inserts keys others insert too.
+const SORTED: &str = "
+    INSERT INTO iot.device_metrics (device_id, metric, time, value)
+    SELECT DISTINCT 'dev-' || d, 'humidity', date_trunc('minute', now()) - t * interval '1 min', 2
+    FROM (SELECT (random() * 60)::int AS d, (random() * 50)::int AS t FROM generate_series(1, 100)) batch
+    ORDER BY 1, 2, 3 ON CONFLICT DO NOTHING";
+const STATUSES: &str = "
+    SELECT iot_kpi.ingest_status(array_agg('dev-' || d ORDER BY random()),
+        array_agg(date_trunc('minute', now()) - t * interval '1 min'),
+        array_agg((ARRAY['online', 'offline', 'error'])[1 + (random() * 2)::int]), array_agg(NULL::text))
+    FROM (SELECT (random() * 60)::int AS d, (random() * 50)::int AS t FROM generate_series(1, 100)) batch";
+const DEVICE: &str = "
+    UPDATE iot.devices SET liveness = (random() * 100 + 10) * interval '1 s', heartbeat_metric = CASE WHEN random() < 0.5 THEN 'bytes' END
+    WHERE device_id = 'dev-' || extract(second FROM clock_timestamp())::int";
+/// What `calculate_kpis()` does, with a count as the only KPI, so that the result can be checked.
+const COUNT: &str = "
+    BEGIN;
+    SELECT iot_kpi.lock_for_calculation(NULL, now());
+    INSERT INTO iot.kpi_calculations (device_id, grain, period, parts, failures)
+    SELECT d.device_id, 'hour', tstzrange(h, h + interval '1 hour'), bytea '',
+           (SELECT count(*) FROM iot.device_metrics m WHERE m.device_id = d.device_id AND m.time >= h AND m.time < h + interval '1 hour')
+    FROM iot.devices d, generate_series(date_trunc('hour', now()) - interval '2 hours', now(), interval '1 hour') h
+    ON CONFLICT (device_id, grain, period) DO UPDATE SET failures = excluded.failures, stale = false;
+    COMMIT";
+
+#[test]
+fn nobody_deadlocks_on_devices_that_nobody_knew() {
+    let database = shared().store("concurrency_unknown");
+    scope(|threads| {
+        for statement in [
+            SHUFFLED, SHUFFLED, SHUFFLED, SORTED, SORTED, STATUSES, STATUSES, DEVICE, COUNT,
+        ] {
+            let mut client = database.client();
+            threads.spawn(move || {
+                let start = Instant::now();
+                while start.elapsed() < Duration::from_secs(4) {
+                    client.batch_execute(statement).unwrap();
+                }
+            });
+        }
+    });
+    let mut client = database.client();
+    check_liveness(&mut client);
+    // Each counts what is wrong.
+    for (what, count) in [
+        (
+            "devices without a row in device_liveness",
+            "SELECT count(*) FROM iot.devices d WHERE NOT EXISTS (SELECT FROM iot.device_liveness l WHERE l.device_id = d.device_id)",
+        ),
+        (
+            "commissioned_at",
+            "SELECT count(*) FROM iot.devices d WHERE commissioned_at IS DISTINCT FROM least(
+                 (SELECT min(time) FROM iot.device_metrics m WHERE m.device_id = d.device_id),
+                 (SELECT min(time) FROM iot.device_status_history h WHERE h.device_id = d.device_id))",
+        ),
+        (
+            "calculations that are not stale",
+            "SELECT count(*) FROM iot.kpi_calculations k WHERE NOT stale AND failures <>
+                 (SELECT count(*) FROM iot.device_metrics m WHERE m.device_id = k.device_id AND m.time <@ k.period)",
+        ),
+    ] {
+        let wrong: i64 = client.query_one(count, &[]).unwrap().get(0);
+        assert_eq!(wrong, 0, "{what}");
+    }
 }

@@ -12,59 +12,14 @@ use std::thread::{scope, sleep};
 use std::time::{Duration, Instant};
 
 use iot_kpi_tests::identity::Identity;
-use iot_kpi_tests::postgres::{Database, Postgres, Stop, shared};
+use iot_kpi_tests::postgres::{Postgres, Stop, shared};
+use iot_kpi_tests::upkeep::{PATIENCE, after_a_run, ask, until, with_worker};
 use postgres::{Client, fallible_iterator::FallibleIterator};
-use rustix::process::{Pid, Signal, kill_process};
-
-const PATIENCE: Duration = Duration::from_secs(60);
-/// What makes the worker come often. Not on the command line, which nothing overrides.
-const OFTEN: &str = "ALTER SYSTEM SET iot_kpi.naptime = '1s'";
 
 /// A server with the worker, for the tests that do not stop it.
 fn preloaded() -> &'static Postgres {
     static SERVER: OnceLock<Postgres> = OnceLock::new();
     SERVER.get_or_init(|| with_worker(&[]))
-}
-
-fn with_worker(settings: &[&str]) -> Postgres {
-    let mut all = vec!["shared_preload_libraries=pg_iot_kpi", "max_worker_processes=16"];
-    all.extend(settings);
-    let server = Postgres::temporary(&all).unwrap_or_else(|error| panic!("{error:#}"));
-    let mut client = server.database("postgres").client();
-    client.batch_execute(OFTEN).unwrap();
-    client.batch_execute("SELECT pg_reload_conf()").unwrap();
-    server
-}
-
-fn ask<T: for<'a> postgres::types::FromSql<'a>>(client: &mut Client, query: &str) -> T {
-    client
-        .query_one(query, &[])
-        .unwrap_or_else(|error| panic!("{query}: {error}"))
-        .get(0)
-}
-
-/// Waits until a query says yes.
-fn until(client: &mut Client, condition: &str) {
-    let deadline = Instant::now() + PATIENCE;
-    while !ask::<bool>(client, &format!("SELECT coalesce(({condition}), false)")) {
-        if Instant::now() > deadline {
-            let state: Option<String> = client
-                .query_one("SELECT string_agg(u::text, E'\\n') FROM iot.upkeep u", &[])
-                .ok()
-                .and_then(|row| row.get(0));
-            panic!("never: {condition}\nupkeep: {}", state.unwrap_or_default());
-        }
-        sleep(Duration::from_millis(20));
-    }
-}
-
-/// Waits until a whole run has begun and ended from now on.
-fn after_a_run(client: &mut Client) {
-    let now: String = ask(client, "SELECT clock_timestamp()::text");
-    until(
-        client,
-        &format!("SELECT started_at > '{now}' AND finished_at > started_at FROM iot.upkeep WHERE step = 'run'"),
-    );
 }
 
 fn payloads(client: &mut Client) -> Vec<serde_json::Value> {
@@ -247,6 +202,45 @@ fn maintain_does_all_the_work_and_changes_no_report() {
     client.batch_execute("INSERT INTO iot.device_metrics (device_id, metric, time, value) VALUES ('silent', 'error', iot_kpi.kept_from() - interval '1 hour', 0)").unwrap();
     client.batch_execute("CALL iot_kpi.maintain()").unwrap();
     assert_eq!(ask::<String>(&mut client, old), calculated);
+}
+
+#[test]
+fn what_was_calculated_of_the_day_of_the_cut_stands() {
+    let database = shared().store("upkeep_cut");
+    let mut client = database.client();
+    // The cut lies in the midst of a day. Its first statuses go, its partition stays, and samples of its rest are still taken.
+    client
+        .batch_execute(
+            "CREATE TABLE public.cut AS SELECT now() - interval '5 days' AS time, date_trunc('day', now() - interval '5 days', 'UTC') AS day;
+             INSERT INTO iot.devices (device_id, commissioned_at) SELECT 'd', day - interval '2 days' FROM public.cut;
+             SELECT iot_kpi.make_partitions(tstzrange(day - interval '2 days', now())) FROM public.cut;
+             SELECT iot_kpi.ingest_status('{d,d,d}', ARRAY[day - interval '1 day', day, day + (time - day) / 2], '{online,offline,online}', '{NULL,NULL,NULL}') FROM public.cut;
+             SELECT iot_kpi.ingest_metrics(array_agg('d'::text), array_agg('heartbeat'::text), array_agg(t), array_agg(1::float8)) FROM public.cut, generate_series(day - interval '1 day', now(), '1 min') t;
+             SELECT iot_kpi.calculate_kpis(tstzrange(day - interval '1 day', now())) FROM public.cut;
+             UPDATE iot.settings SET value = '5 days' WHERE name = 'retention'",
+        )
+        .unwrap();
+    let calculated = "SELECT concat_ws(' ', uptime, availability, attempts, md5(parts)) FROM iot.kpi_calculations, public.cut WHERE grain = 'day' AND lower(period) = day";
+    let before: String = ask(&mut client, calculated);
+    client.batch_execute("CALL iot_kpi.maintain()").unwrap();
+    assert!(!ask::<bool>(
+        &mut client,
+        "SELECT iot_kpi.has_partition(day - interval '1 hour') FROM public.cut"
+    ));
+    client
+        .batch_execute(
+            "SELECT iot_kpi.ingest_metrics('{d}', '{error}', ARRAY[time + interval '1 min'], '{0}') FROM public.cut",
+        )
+        .unwrap();
+    assert_eq!(
+        ask::<i64>(
+            &mut client,
+            "SELECT count(*) FROM iot.device_metrics WHERE metric = 'error'"
+        ),
+        1
+    );
+    client.batch_execute("CALL iot_kpi.maintain()").unwrap();
+    assert_eq!(ask::<String>(&mut client, calculated), before);
 }
 
 #[test]
@@ -756,169 +750,6 @@ fn a_standby_does_nothing_until_it_is_promoted() {
     drop(client);
     drop(standby);
     std::fs::remove_dir_all(&folder).unwrap();
-}
-
-/// Kills at random moments of a seed: `IOT_KPI_SEED`, or this one.
-struct Dice(u64);
-
-impl Dice {
-    fn new() -> Self {
-        Self(
-            std::env::var("IOT_KPI_SEED")
-                .ok()
-                .and_then(|seed| seed.parse().ok())
-                .unwrap_or(20_251_123),
-        )
-    }
-
-    fn below(&mut self, limit: u64) -> u64 {
-        self.0 = self
-            .0
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 33) % limit
-    }
-}
-
-/// Until it is done: a connection that breaks is made anew, and what was sent is sent again.
-fn insist(database: &Database<'_>, sql: &str) {
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        let Err(error) = database
-            .try_client()
-            .and_then(|mut client| Ok(client.batch_execute(sql)?))
-        else {
-            return;
-        };
-        assert!(Instant::now() < deadline, "{sql}: {error:#}");
-        sleep(Duration::from_millis(20));
-    }
-}
-
-const DEVICES: u32 = 30;
-
-/// Device `d` sends a minute of samples: ten seconds apart, some of them two days late.
-fn minute(minute: u32) -> String {
-    let age = if minute.is_multiple_of(3) {
-        "26 hours"
-    } else {
-        "2 hours"
-    };
-    format!(
-        "SELECT iot_kpi.ingest_metrics(array_agg('d' || d), array_agg(CASE s % 2 WHEN 0 THEN 'error' ELSE 'response_time' END), array_agg(t), array_agg(((d + s) % 2)::float8))
-         FROM generate_series(1, {DEVICES}) d, generate_series(0, 5) s,
-              LATERAL (SELECT date_trunc('hour', '2000-01-01'::timestamptz + (SELECT value FROM public.epoch)) - interval '{age}' + {minute} * interval '1 min' + s * interval '10 s') x (t)"
-    )
-}
-
-#[test]
-fn kills_lose_nothing_and_double_nothing() {
-    // Killed without a word, a process of the server takes all others with it, and what was committed must still be there.
-    let server = with_worker(&["synchronous_commit=on"]);
-    let mut dice = Dice::new();
-    let stores = ["upkeep_killed", "upkeep_calm"].map(|name| {
-        let mut client = server.store(name).client();
-        client
-            .batch_execute(&format!(
-                "CREATE TABLE public.epoch AS SELECT date_trunc('hour', now()) - '2000-01-01'::timestamptz AS value;
-                 UPDATE iot.settings SET value = '3' WHERE name = 'upkeep_batch';
-                 INSERT INTO iot.devices (device_id, commissioned_at) SELECT 'd' || d, date_trunc('hour', now()) - interval '30 hours' FROM generate_series(1, {DEVICES}) d;
-                 SELECT iot_kpi.make_partitions(tstzrange(now() - interval '2 days', now()));
-                 -- Where a run has already seen the hour without any device, it is to look at it once more.
-                 DELETE FROM iot.upkeep WHERE step = 'calculations'"
-            ))
-            .unwrap();
-        server.database(name)
-    });
-    // Runs come without a pause, and meet no rest between two of them.
-    let kills = 8;
-    let done = AtomicBool::new(false);
-    let mut killed = 0;
-    scope(|threads| {
-        let writer = threads.spawn(|| {
-            for m in 0.. {
-                for store in &stores {
-                    insist(store, &minute(m % 60));
-                }
-                if done.load(Ordering::Relaxed) && m >= 60 {
-                    return;
-                }
-            }
-        });
-        let deadline = Instant::now() + PATIENCE;
-        while killed < kills {
-            assert!(Instant::now() < deadline, "only {killed} kills");
-            let Ok(mut client) = stores[0].try_client() else {
-                sleep(Duration::from_millis(20));
-                continue;
-            };
-            let pid = client.query_opt(
-                "SELECT pid FROM pg_stat_activity WHERE backend_type = 'pg_iot_kpi worker' AND datname = current_database()",
-                &[],
-            );
-            if let Ok(Some(row)) = pid {
-                sleep(Duration::from_millis(dice.below(120)));
-                if kill_process(Pid::from_raw(row.get(0)).unwrap(), Signal::KILL).is_ok() {
-                    killed += 1;
-                }
-            }
-            sleep(Duration::from_millis(20));
-        }
-        done.store(true, Ordering::Relaxed);
-        writer.join().unwrap();
-    });
-
-    let [mut killed, mut calm] = stores.map(|store| {
-        insist(&store, "SELECT 1");
-        let mut client = store.client();
-        after_a_run(&mut client);
-        until(
-            &mut client,
-            "SELECT NOT EXISTS (SELECT FROM iot_kpi.deadlines() WHERE missed OR returned)",
-        );
-        client
-    });
-    for query in [
-        "SELECT md5(string_agg(concat_ws(',', device_id, metric, time, value), ';' ORDER BY device_id, metric, time)) || count(*) FROM iot.device_metrics",
-        "SELECT md5(string_agg((to_jsonb(k) - 'last_received')::text, ';')) FROM iot_kpi.device_kpis(tstzrange((SELECT '2000-01-01'::timestamptz + value - interval '30 hours' FROM public.epoch), (SELECT '2000-01-01'::timestamptz + value FROM public.epoch)), as_of => (SELECT '2000-01-01'::timestamptz + value FROM public.epoch)) k",
-        "SELECT string_agg(concat_ws(',', device_id, time, status), ';' ORDER BY device_id, time) FROM iot.device_status_history WHERE status = 'offline' AND time = (SELECT max(time) FROM iot.device_status_history)",
-        "SELECT count(*)::text FROM iot.device_liveness WHERE silent_since IS NOT NULL",
-    ] {
-        let (left, right): (Option<String>, Option<String>) = (ask(&mut killed, query), ask(&mut calm, query));
-        assert_eq!(left, right, "{query}");
-    }
-    for client in [&mut killed, &mut calm] {
-        // Every silence has one record, and one return between two of them.
-        assert_eq!(
-            ask::<i64>(
-                client,
-                "SELECT count(*) FROM (SELECT status, lag(status, 1, 'online') OVER (PARTITION BY device_id ORDER BY time) AS before FROM iot.device_status_history) h WHERE status = before"
-            ),
-            0
-        );
-        assert_eq!(
-            ask::<i64>(client, "SELECT count(*) FROM iot.kpi_calculations WHERE stale"),
-            0
-        );
-        if !ask::<bool>(client, "SELECT EXISTS (SELECT FROM iot.kpi_calculations)") {
-            client
-                .batch_execute("DELETE FROM iot.upkeep WHERE step = 'calculations'")
-                .unwrap();
-            until(client, "SELECT EXISTS (SELECT FROM iot.kpi_calculations)");
-            after_a_run(client);
-        }
-        // What passes for calculated comes out the same when it is calculated anew.
-        let calculations = "SELECT md5(string_agg((to_jsonb(k) - 'calculated_at')::text, ';' ORDER BY device_id, grain, period)) FROM iot.kpi_calculations k";
-        let before: String = ask(client, calculations);
-        client
-            .batch_execute("UPDATE iot.kpi_calculations SET stale = true")
-            .unwrap();
-        until(
-            client,
-            "SELECT NOT EXISTS (SELECT FROM iot.kpi_calculations WHERE stale)",
-        );
-        assert_eq!(ask::<String>(client, calculations), before);
-    }
 }
 
 #[test]
