@@ -87,6 +87,8 @@ fn fleet_kpis(host: &Host, source: &Source) {
     let frame = host.ask(source, &query).frame();
     assert_eq!(frame.names(), ["group_value", "error_rate", "devices"]);
     assert_eq!(frame.field("devices").floats(), [Some(2.0), Some(1.0)]);
+    let error_rate = &frame.field("error_rate").config;
+    assert_eq!((&error_rate["min"], &error_rate["max"]), (&json!(0.0), &Value::Null));
 }
 
 fn kpi_series(host: &Host, source: &Source) {
@@ -199,6 +201,9 @@ fn objectives_and_anomalies(host: &Host, source: &Source) {
     let frame = host.ask(source, &query).frame();
     assert!(frame.rows > 0);
     assert!(frame.field("value").floats().iter().all(|value| *value == Some(90.0)));
+    for name in ["value", "expected"] {
+        assert_eq!(frame.field(name).config["unit"], "celsius", "{name}");
+    }
 }
 
 fn devices_are_chosen(host: &Host, source: &Source) {
