@@ -110,6 +110,7 @@ test('what is hidden or empty is not asked', () => {
 test('annotations are outages unless told otherwise', () => {
   const prepared = datasource.annotations!.prepareAnnotation!({ name: 'Outages', enable: true, iconColor: 'red' });
   expect(prepared.target).toMatchObject({ queryType: 'outages', format: 'annotations' });
+  expect(datasource.annotations!.prepareAnnotation!(prepared)).toBe(prepared);
 });
 
 test('a new panel and Explore show something at once', () => {
