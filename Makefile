@@ -48,7 +48,7 @@ bench: install ## measure how fast it is, as ratios to plain PostgreSQL (QUICK=1
 fuzz: setup ## try to break every decoder, and the plugin's requests (TIME=seconds each; TARGETS="states queries rest")
 	@tests/fuzz.sh $(or $(TIME),60) $(TARGETS)
 
-package: setup ## Debian packages, tar files, the plugin's zip, SBOM and checksums, in target/package (PostgreSQL 15 and 18, or PG_CONFIG=...)
+package: setup ## Debian packages, tar files, the plugin's zip, SBOM and checksums, in target/package (PostgreSQL 15 and 18, or PG_CONFIG=...; ARM64=1: the plugin for arm64 too)
 	@tests/package.sh
 	@tests/package-check.sh
 

@@ -6,7 +6,9 @@ const { name } = require('./package.json');
 
 // One version for all rooms.
 const [, version] = fs.readFileSync(path.join(__dirname, '../Cargo.toml'), 'utf8').match(/^version = "(.+)"$/m);
-const today = new Date().toISOString().slice(0, 10);
+// A package says when its sources were changed last, so that the same sources give the same package.
+const { SOURCE_DATE_EPOCH } = process.env;
+const today = new Date(SOURCE_DATE_EPOCH ? SOURCE_DATE_EPOCH * 1000 : Date.now()).toISOString().slice(0, 10);
 const fill = (content) => content.toString().replace('%VERSION%', version).replace('%TODAY%', today);
 const PROVIDED = [
   'react', 'react-dom', 'react/jsx-runtime', 'react/jsx-dev-runtime', 'rxjs', 'rxjs/operators', 'lodash', '@emotion/css', 'i18next',

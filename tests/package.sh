@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Packages for machines that build nothing, in target/package: Debian packages and tar files of the extension and the collector, the
 # plugin's zip, a bill of materials, checksums. For PostgreSQL 15 and 18, or for the one of PG_CONFIG=... alone.
-# COLLECTOR=/path/to/a/program packages that one instead of building a static one.
+# COLLECTOR=/path/to/a/program packages that one instead of building a static one. ARM64=1 adds the plugin's zip for linux arm64.
 set -euo pipefail
 GIVEN_PG_CONFIG=${PG_CONFIG:-}
 . "$(dirname "${BASH_SOURCE[0]}")/env.sh"
@@ -173,7 +173,10 @@ else
     fi
 fi
 collector
-[ -n "${WITHOUT_PLUGIN:-}" ] || [ ! -x grafana-plugin/package.sh ] || grafana-plugin/package.sh
+if [ -z "${WITHOUT_PLUGIN:-}" ]; then
+    grafana-plugin/package.sh
+    [ -z "${ARM64:-}" ] || grafana-plugin/package.sh release aarch64-unknown-linux-musl
+fi
 python3 packaging/sbom.py "$VERSION" > "$OUT/pg_iot_kpi-$VERSION.cdx.json"
 say "$OUT/pg_iot_kpi-$VERSION.cdx.json"
 rm -rf "$WORK"

@@ -6,9 +6,12 @@ cd "$ROOT/grafana-plugin"
 
 # Unpacks the package and looks at it as Grafana does: the folder, what is in it, and whether its backend shakes hands.
 packaged() {
-    local zip folder plugin file line pid
+    local zip first folder plugin file line pid
     BUILD_ALL=1 ./package.sh debug > "$TARGET/package.log" 2>&1 || { tail -n 20 "$TARGET/package.log"; return 1; }
     zip=$(tail -n 1 "$TARGET/package.log")
+    first=$(cksum "$zip")
+    BUILD_ALL=1 ./package.sh debug > "$TARGET/package.log" 2>&1 || { tail -n 20 "$TARGET/package.log"; return 1; }
+    [ "$(cksum "$zip")" = "$first" ] || { say "# packed again, it is another: $first, $(cksum "$zip")"; return 1; }
     folder=$(mktemp -d)
     unzip -q "$zip" -d "$folder" || return 1
     plugin=$folder/iotkpi-postgres-datasource

@@ -12,6 +12,7 @@ import {
   StreamingFrameAction,
 } from '@grafana/data';
 import { DataSourceWithBackend, getGrafanaLiveSrv, getTemplateSrv } from '@grafana/runtime';
+import { isEqual } from 'lodash';
 import { EMPTY, Observable, filter, map, merge, scan, startWith, switchMap } from 'rxjs';
 import { QueryEditor } from './components/QueryEditor';
 import { isComplete, migrate } from './query';
@@ -30,7 +31,11 @@ export class DataSource extends DataSourceWithBackend<IotKpiQuery, Settings> {
     this.variables = new VariableSupport(this);
     this.annotations = {
       QueryEditor,
-      prepareAnnotation: (annotation) => ({ ...annotation, target: migrate(annotation.target ?? OUTAGES) }),
+      // Grafana's editor prepares what was prepared, until it gets the very same back.
+      prepareAnnotation: (annotation) => {
+        const target = migrate(annotation.target ?? OUTAGES);
+        return isEqual(target, annotation.target) ? annotation : { ...annotation, target };
+      },
       getDefaultQuery: () => OUTAGES,
     };
   }

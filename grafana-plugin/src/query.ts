@@ -44,7 +44,7 @@ export const KINDS: { [K in KindName]: { label: string; description: string; def
   },
   sql: {
     label: 'SQL',
-    description: 'A query of your own, read-only, with macros such as $__timeFilter(time).',
+    description: 'A query of your own, read-only, with macros such as $__timeFilter(time). Ctrl+M lets Tab leave the editor.',
     defaults: { rawSql: '', format: 'table' },
   },
 };

@@ -4,7 +4,7 @@ import { lastValueFrom, of, toArray } from 'rxjs';
 import { DataSource } from '../src/datasource';
 import { migrate } from '../src/query';
 import { IotKpiQuery, Options, Settings } from '../src/types';
-import { values } from '../src/variables';
+import { VariableSupport, values } from '../src/variables';
 
 const VARIABLES: Record<string, string | string[]> = { device: ['TEMP_001', 'CAM_001'], kpi: 'apdex', name: "it's" };
 
@@ -19,13 +19,17 @@ jest.mock('@grafana/runtime', () => ({
         if (value === undefined) {
           return whole;
         }
-        return typeof format === 'function' ? format(value) : String(value);
+        // Several values: parted by commas where that is asked for, in braces otherwise.
+        const several = Array.isArray(value) && format !== 'csv' ? `{${value.join(',')}}` : String(value);
+        return typeof format === 'function' ? format(value) : several;
       }),
   }),
 }));
 
 const settings = (jsonData: Settings) => ({ jsonData, uid: 'x', name: 'x' }) as DataSourceInstanceSettings<Settings>;
 const datasource = new DataSource(settings({ allowSql: true }));
+const shownFields = ({ data }: DataQueryResponse) =>
+  Object.fromEntries((data[0] as DataFrame).fields.map(({ name, values }) => [name, values]));
 
 test('a variable of several devices becomes several devices', () => {
   const query = migrate({ queryType: 'kpi_series', kpi: '$kpi', devices: ['$device', 'AIR_1'], legend: '{{device}}' });
@@ -37,6 +41,11 @@ test('ad-hoc filters reach the query', () => {
   const filters = [{ key: 'floor', operator: '=', value: '1', condition: '' }];
   const applied = datasource.applyTemplateVariables(migrate({ queryType: 'slo_report' }), {}, filters);
   expect(applied.adhocFilters).toEqual([{ key: 'floor', operator: '=', values: ['1'] }]);
+  const several = [{ key: 'floor', operator: '=|', value: '1', values: ['1', '2'], condition: '' }];
+  expect(datasource.applyTemplateVariables(applied, {}, several).adhocFilters).toEqual([
+    { key: 'floor', operator: '=', values: ['1'] },
+    { key: 'floor', operator: '=|', values: ['1', '2'] },
+  ]);
 });
 
 test('variables in SQL are quoted', () => {
@@ -65,7 +74,7 @@ describe('a live panel', () => {
   test('follows the stream that the backend names', async () => {
     const data = [frame('A', 1), frame('B', 2, 'hash')];
     jest.spyOn(DataSourceWithBackend.prototype, 'query').mockReturnValue(of({ data }));
-    getDataStream.mockReturnValue(of({ data: [frame('', 3)] }, { data: [], error: { message: 'denied' } }, { data: [frame('', 4)] }));
+    getDataStream.mockReturnValue(of({ data: [frame('', 3)] }, { data: [frame('', 9)], error: { message: 'denied' } }, { data: [frame('', 4)] }));
     const answers = await lastValueFrom(datasource.query(request).pipe(toArray()));
     expect(shown(answers)).toEqual([[1, 2], [1, 3], [1, 4]]);
     const { addr } = getDataStream.mock.calls[0][0];
@@ -87,6 +96,9 @@ test("the dashboard's time zone goes with the query, unless the query has one", 
   datasource.query({ targets, timezone: 'Europe/Berlin' } as DataQueryRequest<IotKpiQuery>);
   const sent = asked.mock.lastCall![0].targets as IotKpiQuery[];
   expect(sent.map((query) => query.timeZone)).toEqual(['Europe/Berlin', 'Asia/Tokyo']);
+  datasource.query({ targets, timezone: 'browser' } as DataQueryRequest<IotKpiQuery>);
+  const { timeZone } = Intl.DateTimeFormat().resolvedOptions();
+  expect((asked.mock.lastCall![0].targets as IotKpiQuery[])[0].timeZone).toBe(timeZone);
 });
 
 test('what is hidden or empty is not asked', () => {
@@ -98,6 +110,7 @@ test('what is hidden or empty is not asked', () => {
 test('annotations are outages unless told otherwise', () => {
   const prepared = datasource.annotations!.prepareAnnotation!({ name: 'Outages', enable: true, iconColor: 'red' });
   expect(prepared.target).toMatchObject({ queryType: 'outages', format: 'annotations' });
+  expect(datasource.annotations!.prepareAnnotation!(prepared)).toBe(prepared);
 });
 
 test('a new panel and Explore show something at once', () => {
@@ -110,6 +123,23 @@ test('filters offer the properties and values of devices', async () => {
   jest.spyOn(datasource, 'getResource').mockImplementation(async (path: string) => answers[path] as never);
   expect((await datasource.getTagKeys()).map(({ text }) => text)).toEqual(['device_id', 'name', 'device_type', 'location', 'floor']);
   expect(await datasource.getTagValues({ key: 'floor' })).toEqual([{ text: '1' }, { text: '2' }]);
+});
+
+test('what the editors offer is asked once, and again after a failure', async () => {
+  const fresh = new DataSource(settings({}));
+  const asked = jest.spyOn(fresh, 'getResource').mockRejectedValueOnce(new Error('away')).mockResolvedValue({ kpis: [] } as never);
+  await expect(fresh.options()).rejects.toThrow('away');
+  expect(await fresh.options()).toEqual({ kpis: [] });
+  await fresh.options();
+  expect(asked).toHaveBeenCalledTimes(2);
+});
+
+test('a variable of devices follows those of types and locations', async () => {
+  const asked = jest.spyOn(datasource, 'getResource').mockResolvedValue({ devices: [{ value: 'TEMP_001', label: 'Hall' }] } as never);
+  const query = { refId: 'V', list: 'devices', deviceTypes: ['$device', '$__all'], locations: ['roof'] };
+  const answer = await lastValueFrom(new VariableSupport(datasource).query({ targets: [query] } as never));
+  expect(asked).toHaveBeenLastCalledWith('options?type=TEMP_001&type=CAM_001&location=roof');
+  expect(shownFields(answer)).toEqual({ text: ['Hall'], value: ['TEMP_001'] });
 });
 
 test('variables show names and stand for ids', () => {

@@ -37,8 +37,10 @@ function Query({ first, datasource, seen }: { first: Partial<IotKpiQuery>; datas
 
 /** Each field has a name that a screen reader says. */
 function expectNamed() {
-  for (const field of [...screen.queryAllByRole('combobox'), ...screen.queryAllByRole('textbox'), ...screen.queryAllByRole('switch')]) {
-    expect(field).toHaveAccessibleName();
+  for (const role of ['combobox', 'textbox', 'spinbutton', 'switch', 'radiogroup', 'radio']) {
+    for (const field of screen.queryAllByRole(role)) {
+      expect(field).toHaveAccessibleName();
+    }
   }
 }
 

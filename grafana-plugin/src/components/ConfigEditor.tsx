@@ -117,12 +117,12 @@ export function ConfigEditor({ options, onOptionsChange }: Props) {
       </FieldSet>
       <FieldSet label="Permissions">
         {permission('allowSql', 'Allow SQL', 'Everybody who sees this data source may then read whatever its user may')}
-        {permission('allowWrites', 'Allow writes', 'Editors and Admins may register devices and store samples by the REST API')}
         {jsonData.allowSql && (
           <Alert severity="info" title="Give the user rights to read only what people may see">
             SQL runs in a read-only transaction, but PostgreSQL&apos;s own rights decide what it reads.
           </Alert>
         )}
+        {permission('allowWrites', 'Allow writes', 'Editors and Admins may register devices and store samples by the REST API')}
       </FieldSet>
     </>
   );

@@ -108,7 +108,10 @@ await test('SQL is completed and kept', { query: { editor: 'query', kind: 'sql' 
   await page.keyboard.press('Control+Space');
   await page.locator('.suggest-widget').getByText('device_id').first().waitFor();
   await page.keyboard.press('Escape');
-  // Left, it is kept.
+  // Left, by keyboard too, it is kept.
+  await page.keyboard.press('Control+m');
+  await page.keyboard.press('Tab');
+  await page.waitForFunction(() => document.activeElement.type === 'radio');
   await page.getByRole('radio', { name: 'Time series' }).check();
   await page.waitForFunction(() => globalThis.last?.rawSql?.endsWith('WHERE $__timeFilter(time) AND dev'));
   await page.waitForFunction(() => globalThis.last?.format === 'time_series');

@@ -83,6 +83,9 @@ pub struct Meta {
     /// The panel type that shows it best.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub preferred_visualisation_type: Option<&'static str>,
+    /// The panel that Explore shows it by.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub preferred_visualisation_plugin_id: Option<&'static str>,
     /// The SQL that gave it.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub executed_query_string: String,

@@ -2,7 +2,7 @@
 
 use super::{Ask, table_fields};
 use crate::error::Error;
-use crate::frame::Frame;
+use crate::frame::{Field, Frame};
 use crate::statement::{Param, Statement};
 use serde::{Deserialize, Serialize};
 
@@ -43,11 +43,16 @@ impl Anomalies {
         let table = ask
             .table(Statement::new(include_str!("../../sql/anomalies.sql"), params))
             .await?;
+        let unit = ask.metric_unit(&self.metric).await?;
         let mut fields = table_fields(table);
         for (name, title) in [("time", "Time"), ("value", "Value")] {
             for field in fields.iter_mut().filter(|field| field.name == name) {
                 field.config.display_name = Some(title.to_owned());
             }
+        }
+        let measured = |field: &&mut Field| matches!(field.name.as_str(), "value" | "expected");
+        for field in fields.iter_mut().filter(measured) {
+            field.config.unit.clone_from(&unit);
         }
         Ok(vec![Frame::table(fields)])
     }

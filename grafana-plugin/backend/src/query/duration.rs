@@ -94,6 +94,9 @@ mod tests {
             }
         );
         assert_eq!(Span::parse(" 1w ").unwrap(), Span { days: 7, seconds: 0.0 });
+        for (text, seconds) in [("90", 90.0), ("2h", 7_200.0), ("1.5d", 129_600.0)] {
+            assert_eq!(Span::parse(text).unwrap(), Span { days: 0, seconds }, "{text}");
+        }
         assert_eq!(Span::parse("500ms").unwrap(), Span { days: 0, seconds: 0.5 });
         for bad in ["", "m", "five", "1y", "-1m", "1e999s", "99999999999d"] {
             assert!(Span::parse(bad).is_err(), "{bad}");

@@ -2,7 +2,7 @@
 
 use super::Ask;
 use crate::error::Error;
-use crate::frame::config::{FieldConfig, metric_unit};
+use crate::frame::config::FieldConfig;
 use crate::frame::series::Rows;
 use crate::frame::{Frame, Labels};
 use crate::statement::{Param, Statement};
@@ -30,17 +30,17 @@ impl Default for MetricSeries {
 impl MetricSeries {
     pub(crate) async fn frames(&self, ask: &mut Ask<'_>) -> Result<Vec<Frame>, Error> {
         let [from, to] = ask.window();
-        let metric = Param::Text(Some(self.metric.clone()));
         let points = Param::Int(ask.call.max_points.max(4));
         let before = Param::Int(self.value_before.into());
-        let params = vec![metric.clone(), from, to, points, ask.devices(), before];
+        let metric = Param::Text(Some(self.metric.clone()));
+        let params = vec![metric, from, to, points, ask.devices(), before];
         let table = ask
             .table(Statement::new(include_str!("../../sql/metric_series.sql"), params))
             .await?;
         if table.rows == 0 {
             return Ok(Vec::new());
         }
-        let unit = self.unit(ask, metric).await?;
+        let unit = ask.metric_unit(&self.metric).await?;
         let rows = Rows::of(&table, "time", "device_id", "value")?;
         let present = |device: &str| {
             let labels = Labels::from([("device_id".to_owned(), device.to_owned())]);
@@ -52,12 +52,5 @@ impl MetricSeries {
             (labels, config)
         };
         Ok(rows.multi(&self.metric, &present))
-    }
-
-    async fn unit(&self, ask: &mut Ask<'_>, metric: Param) -> Result<Option<String>, Error> {
-        let statement = Statement::new(include_str!("../../sql/metric_unit.sql"), vec![metric]);
-        let rows = ask.session.rows(&statement).await?;
-        let unit: Option<String> = rows.first().map(|row| row.try_get(0)).transpose()?.flatten();
-        Ok(unit.and_then(|unit| metric_unit(&unit)))
     }
 }

@@ -183,6 +183,15 @@ impl Ask<'_> {
         Ok(table)
     }
 
+    /// Grafana's id for the unit of a metric.
+    pub(crate) async fn metric_unit(&mut self, metric: &str) -> Result<Option<String>, Error> {
+        let params = vec![Param::Text(Some(metric.to_owned()))];
+        let statement = Statement::new(include_str!("../../sql/metric_unit.sql"), params);
+        let rows = self.session.rows(&statement).await?;
+        let unit: Option<String> = rows.first().map(|row| row.try_get(0)).transpose()?.flatten();
+        Ok(unit.and_then(|unit| config::metric_unit(&unit)))
+    }
+
     fn count(&mut self, table: &Table) {
         self.rows += table.rows;
         if table.truncated {

@@ -77,6 +77,7 @@ fn frame(ask: &Ask<'_>, device: &str, line: Line) -> Frame {
         ],
         ..Frame::default()
     };
-    frame.meta.preferred_visualisation_type = Some("graph");
+    // Explore draws it as a graph otherwise, which wants numbers.
+    frame.meta.preferred_visualisation_plugin_id = Some("state-timeline");
     frame
 }

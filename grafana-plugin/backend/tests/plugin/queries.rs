@@ -87,6 +87,8 @@ fn fleet_kpis(host: &Host, source: &Source) {
     let frame = host.ask(source, &query).frame();
     assert_eq!(frame.names(), ["group_value", "error_rate", "devices"]);
     assert_eq!(frame.field("devices").floats(), [Some(2.0), Some(1.0)]);
+    let error_rate = &frame.field("error_rate").config;
+    assert_eq!((&error_rate["min"], &error_rate["max"]), (&json!(0.0), &Value::Null));
 }
 
 fn kpi_series(host: &Host, source: &Source) {
@@ -137,6 +139,7 @@ fn status_timeline(host: &Host, source: &Source) {
     assert_eq!(states, [Some("online"), Some("offline"), Some("online"), None]);
     assert_eq!(frames[0].field("time").times()[1], store::FROM + 121 * 60_000);
     assert_eq!(frames[0].field("status").title(), "TEMP_001");
+    assert_eq!(frames[0].meta["preferredVisualisationPluginId"], "state-timeline");
 }
 
 fn outages(host: &Host, source: &Source) {
@@ -199,6 +202,9 @@ fn objectives_and_anomalies(host: &Host, source: &Source) {
     let frame = host.ask(source, &query).frame();
     assert!(frame.rows > 0);
     assert!(frame.field("value").floats().iter().all(|value| *value == Some(90.0)));
+    for name in ["value", "expected"] {
+        assert_eq!(frame.field(name).config["unit"], "celsius", "{name}");
+    }
 }
 
 fn devices_are_chosen(host: &Host, source: &Source) {
@@ -326,6 +332,15 @@ fn sql_series(host: &Host, source: &Source) {
     let frame = host.ask(source, &sql(text, "time_series")).frame();
     assert_eq!(frame.rows, 12);
     assert_eq!(frame.field("n").floats().iter().flatten().sum::<f64>(), 1.0);
+    let frame = host
+        .ask(source, &sql(&text.replace(", 0)", ", previous)"), "time_series"))
+        .frame();
+    let filled = [vec![None; 2], vec![Some(1.0); 10]].concat();
+    assert_eq!(frame.field("n").floats(), filled);
+    let many = host.ask(source, &sql(&text.replace("30m", "1ms"), "time_series"));
+    assert!(many.error.contains("choose a longer interval"), "{}", many.error);
+    let no_instant = host.ask(source, &sql("SELECT NULL::timestamptz AS time, 1 AS n", "time_series"));
+    assert!(no_instant.error.contains("has NULL in it"), "{}", no_instant.error);
     let no_time = host.ask(source, &sql("SELECT 1 AS n", "time_series"));
     assert!(no_time.error.contains("timestamp column"), "{}", no_time.error);
 }
@@ -337,12 +352,17 @@ fn one_bad_query_leaves_the_others_alone() {
         malformed.json = b"{\"queryType\": ".to_vec();
         let mut no_range = panel("E", &json!({"queryType": "slo_report"}));
         no_range.time_range = None;
+        let mut empty_range = panel("F", &json!({"queryType": "slo_report"}));
+        if let Some(range) = &mut empty_range.time_range {
+            range.to_epoch_ms = range.from_epoch_ms;
+        }
         let queries = vec![
             panel("A", &json!({"queryType": "device_kpis"})),
             malformed,
             panel("C", &json!({"queryType": "of the future"})),
             panel("D", &json!({"queryType": "device_kpis", "schemaVersion": 99})),
             no_range,
+            empty_range,
         ];
         let response = host.query_data(source, queries).unwrap();
         let answer = |ref_id: &str| Answer::of(response.responses[ref_id].clone());
@@ -351,7 +371,8 @@ fn one_bad_query_leaves_the_others_alone() {
             ("B", "cannot be read"),
             ("C", "of the future"),
             ("D", "version 99"),
-            ("E", "time range"),
+            ("E", "no time range"),
+            ("F", "is empty"),
         ] {
             assert!(
                 answer(ref_id).error.contains(word),

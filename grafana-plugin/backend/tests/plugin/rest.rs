@@ -199,6 +199,7 @@ fn writes_samples(rest: &Caller<'_>) {
     let (code, result) = rest.call("POST", "v1/devices/TEMP_001/kpis/calculate", &window);
     assert_eq!(code, 200, "{result}");
     assert!(result["calculated"].as_i64().unwrap() >= 6, "{result}");
+    assert_eq!((&result["from"], &result["to"]), (&window["from"], &window["to"]));
 }
 
 fn refuses(rest: &Caller<'_>) {
@@ -348,5 +349,16 @@ fn the_description_names_every_route_and_no_other() {
     }
     let (code, content_type, page) = rest.raw("GET", "v1/docs", "");
     assert_eq!((code, content_type.as_str()), (200, "text/html; charset=utf-8"));
-    assert!(page.contains("listDevices") && !page.contains("https://") && !page.contains("{{openapi}}"));
+    // It works offline, and in a sandbox without scripts.
+    assert!(!page.contains("https://") && !page.contains("<script") && !page.contains("{{"));
+    for (path, methods) in api["paths"].as_object().unwrap() {
+        for (method, route) in methods.as_object().unwrap() {
+            let summary = route["summary"].as_str().unwrap();
+            let line = format!("{}</span> <code>{path}</code> {summary}", method.to_uppercase());
+            assert!(page.contains(&line), "{line}");
+        }
+    }
+    for word in ["<code>limit</code>", "&quot;percentage", "<td>413<td>"] {
+        assert!(page.replace('"', "&quot;").contains(word), "{word}: {page}");
+    }
 }

@@ -21,7 +21,7 @@ export function FleetKpis({ query, options, change }: KindProps<'fleet_kpis'>) {
       />
       <GroupBy value={query.groupBy} options={options} whole="The whole fleet" onChange={(groupBy) => change({ groupBy })} />
       <Field noMargin label="Show as">
-        <RadioButtonGroup options={FORMATS} value={query.format} onChange={(format) => change({ format })} />
+        <RadioButtonGroup aria-label="Show as" options={FORMATS} value={query.format} onChange={(format) => change({ format })} />
       </Field>
     </>
   );

@@ -21,7 +21,7 @@ export function Outages({ query, change }: KindProps<'outages'>) {
         />
       </Field>
       <Field noMargin label="Show as">
-        <RadioButtonGroup options={FORMATS} value={query.format} onChange={(format) => change({ format })} />
+        <RadioButtonGroup aria-label="Show as" options={FORMATS} value={query.format} onChange={(format) => change({ format })} />
       </Field>
     </>
   );

@@ -59,7 +59,7 @@ export function Sql({ query, datasource, change }: KindProps<'sql'>) {
         onSave={(rawSql) => change({ rawSql })}
       />
       <Field noMargin label="Format">
-        <RadioButtonGroup options={FORMATS} value={query.format} onChange={(format) => change({ format })} />
+        <RadioButtonGroup aria-label="Format" options={FORMATS} value={query.format} onChange={(format) => change({ format })} />
       </Field>
     </div>
   );
