@@ -274,10 +274,8 @@ impl Postgres {
         let remembered = fs::read_to_string(self.folder.join("port"))
             .ok()
             .and_then(|port| port.trim().parse().ok());
-        for attempt in 0..5 {
-            self.port = remembered
-                .filter(|port| attempt == 0 && is_free(*port))
-                .map_or_else(free_port, Ok)?;
+        for _ in 0..5 {
+            self.port = remembered.filter(|port| comes_free(*port)).map_or_else(free_port, Ok)?;
             match self.start_once() {
                 // Somebody took the port between looking and starting.
                 Err(_) if self.log().contains("Address already in use") => {}
@@ -503,8 +501,14 @@ fn free_port() -> Result<u16> {
     Ok(listener.local_addr().context("find a free port on 127.0.0.1")?.port())
 }
 
-fn is_free(port: u16) -> bool {
-    TcpListener::bind(("127.0.0.1", port)).is_ok()
+/// Whether the port can be had, if not at once: clients that try to come back hold it for moments.
+fn comes_free(port: u16) -> bool {
+    (0..50).any(|tries| {
+        if tries > 0 {
+            sleep(Duration::from_millis(100));
+        }
+        TcpListener::bind(("127.0.0.1", port)).is_ok()
+    })
 }
 
 fn wait_for(mut done: impl FnMut() -> bool) -> Result<()> {
