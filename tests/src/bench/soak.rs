@@ -409,6 +409,8 @@ fn is_crash(error: &postgres::Error) -> bool {
     error
         .code()
         .is_none_or(|code| code.code().starts_with("57P") || code.code().starts_with("08"))
+        // The leader may notice first.
+        || error.as_db_error().is_some_and(|error| error.message() == "lost connection to parallel worker")
 }
 
 /// What cron would do, where there is no worker.
