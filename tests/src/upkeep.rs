@@ -70,3 +70,15 @@ pub fn after_a_run(client: &mut Client) {
         &format!("SELECT started_at > '{now}' AND finished_at > started_at FROM iot.upkeep WHERE step = 'run'"),
     );
 }
+
+/// Checks that `health()` finds fault with nothing; samples may be older than it likes.
+///
+/// # Panics
+/// When it does, with what it says.
+pub fn healthy(client: &mut Client) {
+    let complaints: Option<String> = ask(
+        client,
+        "SELECT string_agg(h::text, E'\\n') FROM iot_kpi.health() h WHERE status <> 'ok' AND \"check\" <> 'samples'",
+    );
+    assert!(complaints.is_none(), "health: {}", complaints.unwrap_or_default());
+}

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use iot_kpi_tests::identity::Identity;
 use iot_kpi_tests::postgres::{Postgres, Stop, shared};
-use iot_kpi_tests::upkeep::{PATIENCE, after_a_run, ask, until, with_worker};
+use iot_kpi_tests::upkeep::{PATIENCE, after_a_run, ask, healthy, until, with_worker};
 use postgres::{Client, fallible_iterator::FallibleIterator};
 
 /// A server with the worker, for the tests that do not stop it.
@@ -107,16 +107,7 @@ fn check_work(client: &mut Client) {
         .collect();
     let expected = ["never seen", "odd \"\u{1}\\ {}", "silent"].map(|id| (id.to_owned(), "offline".to_owned()));
     assert_eq!(told, expected);
-    let complaints: Vec<String> = client
-        .query(
-            "SELECT h::text FROM iot_kpi.health() h WHERE status <> 'ok' AND \"check\" <> 'samples'",
-            &[],
-        )
-        .unwrap()
-        .iter()
-        .map(|row| row.get(0))
-        .collect();
-    assert!(complaints.is_empty(), "health: {complaints:?}");
+    healthy(client);
 }
 
 /// Every report of the last days as of an hour ago: what upkeep may not change.
