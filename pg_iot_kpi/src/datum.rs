@@ -19,12 +19,22 @@ const MICROSECONDS_A_DAY: i64 = 86_400_000_000;
 #[inline]
 pub(crate) unsafe fn duration(name: &str, datum: Datum) -> Result<Duration> {
     // SAFETY: by contract.
+    unsafe { short_duration(datum) }.map_or_else(
+        // SAFETY: by contract.
+        || long_duration(name, unsafe { &*datum.cast_mut_ptr::<pg_sys::Interval>() }),
+        Ok,
+    )
+}
+
+/// An interval as exact microseconds where it has neither months nor days: what a literal of seconds or minutes is.
+///
+/// # Safety
+/// The datum must be an `interval`.
+#[inline(always)]
+pub(crate) unsafe fn short_duration(datum: Datum) -> Option<Duration> {
+    // SAFETY: by contract.
     let interval = unsafe { &*datum.cast_mut_ptr::<pg_sys::Interval>() };
-    // What an interval literal of seconds or minutes is: asked for every row.
-    if interval.month == 0 && interval.day == 0 {
-        return Ok(interval.time);
-    }
-    long_duration(name, interval)
+    (interval.month == 0 && interval.day == 0).then_some(interval.time)
 }
 
 #[cold]

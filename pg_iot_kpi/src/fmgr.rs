@@ -8,11 +8,20 @@ use pgrx::pg_sys;
 pub(crate) type SqlResult = Result<Option<pg_sys::Datum>>;
 
 /// Defines a function that SQL can name: `sql_function!(iot_kpi_nines, |call| …)`.
+///
+/// What is given as `at_once` is asked first, without the guard that turns a panic into an error of PostgreSQL and costs as
+/// much as a short transition: it may neither panic nor call PostgreSQL, and leaves what it does not answer to the body.
 macro_rules! sql_function {
+    ($name:ident, at_once: $at_once:path, $body:expr) => {
+        crate::fmgr::sql_function!(@named stringify!($name), $at_once, $body);
+    };
     ($name:ident, $body:expr) => {
         crate::fmgr::sql_function!(@named stringify!($name), $body);
     };
     (@named $name:expr, $body:expr) => {
+        crate::fmgr::sql_function!(@named $name, crate::fmgr::nothing_at_once, $body);
+    };
+    (@named $name:expr, $at_once:path, $body:expr) => {
         const _: () = {
             static INFO: pgrx::pg_sys::Pg_finfo_record = pgrx::pg_sys::Pg_finfo_record { api_version: 1 };
 
@@ -22,15 +31,31 @@ macro_rules! sql_function {
             }
 
             #[pgrx::pg_guard]
+            unsafe extern "C-unwind" fn guarded(fcinfo: pgrx::pg_sys::FunctionCallInfo) -> pgrx::pg_sys::Datum {
+                // SAFETY: as below.
+                crate::fmgr::run(unsafe { crate::fmgr::Call::new(fcinfo) }, $body)
+            }
+
             #[unsafe(export_name = $name)]
             unsafe extern "C-unwind" fn call(fcinfo: pgrx::pg_sys::FunctionCallInfo) -> pgrx::pg_sys::Datum {
                 // SAFETY: PostgreSQL calls a version-1 function with a valid fcinfo.
-                crate::fmgr::run(unsafe { crate::fmgr::Call::new(fcinfo) }, $body)
+                unsafe {
+                    match $at_once(&crate::fmgr::Call::new(fcinfo)) {
+                        Some(datum) => datum,
+                        None => guarded(fcinfo),
+                    }
+                }
             }
         };
     };
 }
 pub(crate) use sql_function;
+
+/// Leaves every call to the body.
+#[inline(always)]
+pub(crate) fn nothing_at_once(_: &Call) -> Option<pg_sys::Datum> {
+    None
+}
 
 /// Runs a function's body and hands over its result or error.
 #[inline(always)]

@@ -7,7 +7,7 @@ use kpi_core::time::{check_instant, check_not_negative};
 use pgrx::pg_sys::Datum;
 
 use crate::aggregates::{Mergeable, finish, state_functions};
-use crate::datum::{bytes, float, interval};
+use crate::datum::{bytes, float, interval, short_duration};
 use crate::fmgr::{Call, sql_function};
 use crate::ranges::multirange;
 use crate::reports::rows::{Cell, Rows};
@@ -25,7 +25,17 @@ impl Mergeable for Heartbeats {
 
 state_functions!(Heartbeats, "heartbeats");
 
-sql_function!(iot_kpi_heartbeat_trans, |call| {
+/// Adds what nearly every beat is.
+#[inline(always)]
+fn go_on(call: &Call) -> Option<Datum> {
+    let state = call.state::<Heartbeats>(0)?;
+    // SAFETY: declared as interval.
+    let liveness = unsafe { short_duration(call.datum(2)?)? };
+    let goes_on = state.go_on(call.datum(1)?.value() as i64, liveness);
+    goes_on.then(|| Datum::from(std::ptr::from_mut(state)))
+}
+
+sql_function!(iot_kpi_heartbeat_trans, at_once: go_on, |call| {
     let state = call.state_or_new::<Heartbeats>(0)?;
     if call.datum(1).is_some() && call.datum(2).is_some() {
         state.beat(call.instant(1)?, call.duration(2, "liveness")?)?;
