@@ -94,9 +94,9 @@ BEGIN
         -- Most batches hold nothing that is already there, and without ON CONFLICT they go in a third quicker.
         BEGIN
             INSERT INTO iot.device_metrics (device_id, metric, "time", value)
-            SELECT u.device_id, u.metric, u."time", u.value
-            FROM unnest(device_ids, metrics, times, "values") u (device_id, metric, "time", value)
-            ORDER BY u.device_id COLLATE "C", u.metric COLLATE "C", u."time";
+            SELECT DISTINCT ON (u.device_id COLLATE "C", u.metric COLLATE "C", u."time") u.device_id, u.metric, u."time", u.value
+            FROM unnest(device_ids, metrics, times, "values") WITH ORDINALITY u (device_id, metric, "time", value, position)
+            ORDER BY u.device_id COLLATE "C", u.metric COLLATE "C", u."time", u.position;
             GET DIAGNOSTICS stored = ROW_COUNT;
         EXCEPTION WHEN unique_violation THEN
             INSERT INTO iot.device_metrics (device_id, metric, "time", value)
