@@ -94,6 +94,7 @@ DECLARE
     differs boolean;
     beats_by text;
     of_device text;
+    of_these text;
 BEGIN
     covered := '{}';
     -- Most windows of a few hours, and all of a store without calculations, have none: that is seen at one look.
@@ -114,11 +115,14 @@ BEGIN
     beats_by := CASE WHEN differs THEN 'd.heartbeat_metric' ELSE '$7' END;
     of_device := CASE WHEN differs THEN 'JOIN iot.devices d ON d.device_id = s.device_id' ELSE '' END;
 
+    -- The rows of one device make one group: nobody has to look up whose they are.
+    of_these := CASE WHEN device_ids IS NULL THEN '' WHEN cardinality(device_ids) = 1 THEN ' AND m.device_id = $1[1]'
+                     ELSE ' AND m.device_id = ANY ($1)' END;
     -- With the bounds written into the statement, each stretch is planned with its own partitions only.
     SELECT string_agg(
                format('SELECT m.device_id, m.metric, m.time, m.value FROM iot.device_metrics m WHERE m.time >= %L AND m.time %s %L',
                       lower(g), CASE WHEN upper_inc(g) THEN '<=' ELSE '<' END, upper(g))
-               || CASE WHEN device_ids IS NULL THEN '' ELSE ' AND m.device_id = ANY ($1)' END, ' UNION ALL ')
+               || of_these, ' UNION ALL ')
         INTO rows_of FROM unnest(gaps) AS g;
 
     IF periods IS NULL THEN

@@ -114,6 +114,7 @@ DECLARE
     sampled text[];
     reach interval;
     bytes_is_counter boolean;
+    metrics text[];
 BEGIN
     PERFORM iot_kpi.require_store();
     PERFORM iot_kpi.check_devices(device_ids);
@@ -128,8 +129,8 @@ BEGIN
         sampled := coalesce(sampled, '{}');
     END IF;
     reach := iot_kpi.look_back(sampled);
-    SELECT coalesce(bool_or(t.kind = 'counter'), false) INTO bytes_is_counter
-        FROM iot.metric_types t WHERE t.metric = 'bytes';
+    SELECT coalesce(bool_or(t.kind = 'counter') FILTER (WHERE t.metric = 'bytes'), false), array_agg(t.metric)
+        INTO bytes_is_counter, metrics FROM iot.metric_types t;
 
     RETURN QUERY
     WITH gathered AS MATERIALIZED (
@@ -137,20 +138,17 @@ BEGIN
         FROM iot_kpi.gather(slot_edges, window_start - reach, window_end, sampled, bytes_is_counter) AS g
         WHERE slot_edges IS NOT NULL
     ),
-    -- The last beat is kept; only a look into the past has to search for the one before as_of. A probe of the key each:
-    -- which partitions may hold it is known when this is planned.
+    -- The last beat is kept; only a look into the past has to search for the one before as_of. A few probes of the key each,
+    -- metric by metric: which partitions may hold it is known when this is planned.
     present AS MATERIALIZED (
         SELECT d.device_id,
                CASE
                    WHEN l.last_beat IS NULL OR l.last_beat <= as_of THEN coalesce(l.last_beat > alive.since, false)
-                   WHEN d.heartbeat_metric IS NULL THEN EXISTS (
-                       SELECT FROM iot.device_metrics m
-                       WHERE m.device_id = d.device_id AND m.time > alive.since
-                         AND m.time > as_of - reach AND m.time <= as_of)
                    ELSE EXISTS (
                        SELECT FROM iot.device_metrics m
-                       WHERE m.device_id = d.device_id AND m.metric = d.heartbeat_metric AND m.time > alive.since
-                         AND m.time > as_of - reach AND m.time <= as_of)
+                       WHERE m.device_id = d.device_id
+                         AND m.metric = ANY (CASE WHEN d.heartbeat_metric IS NULL THEN metrics ELSE ARRAY[d.heartbeat_metric] END)
+                         AND m.time > alive.since AND m.time > as_of - reach AND m.time <= as_of)
                END AS live
         FROM iot.devices d
         LEFT JOIN iot.device_liveness l ON l.device_id = d.device_id
