@@ -1,6 +1,6 @@
 //! Cadence: does a device report as regularly as it should? All sums are whole numbers, so no order changes a bit.
 
-use crate::classes::{ClassTimes, Exemptions, Timeline};
+use crate::classes::{Exemptions, Timeline};
 use crate::codec::{Codec, Reader, Writer};
 use crate::error::Result;
 use crate::spans::Spans;
@@ -81,12 +81,13 @@ impl<'a> WindowBeats<'a> {
     /// The time in which expected reports did not come: a gap of at least 1.5 `T` after a beat at `b` loses
     /// `[b + T, next beat)`.
     pub fn lost(&self, expected: Duration) -> Spans {
+        let on_time = OnTime::of(expected);
         let mut lost = Spans::empty();
         let mut previous = self.carry_in;
         for next in self.beats.iter().copied().chain([self.window.end]) {
             match previous {
                 None => lost.append(self.window.start, next),
-                Some(b) if is_late(span(b, next), expected) => lost.append(b.saturating_add(expected), next),
+                Some(b) if on_time.is_late(span(b, next)) => lost.append(b.saturating_add(expected), next),
                 Some(_) => {}
             }
             previous = Some(next);
@@ -96,30 +97,51 @@ impl<'a> WindowBeats<'a> {
 
     /// What the gaps between the window's beats add up to.
     pub fn rhythm(&self, expected: Duration) -> Rhythm {
+        let on_time = OnTime::of(expected);
         let mut rhythm = Rhythm::default();
         let mut previous_on_time = None;
         for pair in self.beats.windows(2) {
             let gap = span(pair[0], pair[1]);
-            let on_time = !is_late(gap, expected) && !is_extra(gap, expected);
-            if !on_time {
+            previous_on_time = if on_time.is_late(gap) {
                 rhythm.missed += missed(gap, expected);
-            }
-            rhythm.extra += u64::from(is_extra(gap, expected));
-            if on_time {
+                None
+            } else if on_time.is_extra(gap) {
+                rhythm.extra += 1;
+                None
+            } else {
                 rhythm.note_on_time(gap, previous_on_time);
-            }
-            previous_on_time = on_time.then_some(gap);
+                Some(gap)
+            };
         }
         rhythm
     }
 }
 
-fn is_late(gap: Duration, expected: Duration) -> bool {
-    2 * i128::from(gap) >= 3 * i128::from(expected)
+/// What tells late and extra gaps from those on time, in unsigned microseconds: three halves of the longest interval fit.
+#[derive(Debug, Clone, Copy)]
+struct OnTime {
+    /// The least gap of at least 1.5 `T`.
+    late: u64,
+    /// The least gap of at least `T/4`.
+    not_extra: u64,
 }
 
-fn is_extra(gap: Duration, expected: Duration) -> bool {
-    4 * i128::from(gap) < i128::from(expected)
+impl OnTime {
+    fn of(expected: Duration) -> Self {
+        let expected = expected.unsigned_abs();
+        Self {
+            late: expected + expected.div_ceil(2),
+            not_extra: expected.div_ceil(4),
+        }
+    }
+
+    fn is_late(self, gap: Duration) -> bool {
+        gap.unsigned_abs() >= self.late
+    }
+
+    fn is_extra(self, gap: Duration) -> bool {
+        gap.unsigned_abs() < self.not_extra
+    }
 }
 
 /// How many whole reports fit into a gap beyond the one that ended it: `max(0, ⌊g/T + ½⌋ − 1)`.
@@ -239,16 +261,26 @@ impl Expectation {
     }
 }
 
-/// The classes and the consistency of a window, from sorted beats.
-pub fn judge_beats(
-    sorted: &[Instant],
-    window: Window,
-    expect: Expectation,
-    exempt: &Exemptions,
-) -> (Timeline, ClassTimes, Consistency) {
+/// What beats tell of a window.
+#[derive(Debug, Clone)]
+pub struct Judged {
+    /// The time that they prove the device alive, from before the window on.
+    pub live: Spans,
+    /// The window in its four classes.
+    pub timeline: Timeline,
+    /// How consistently the device was active.
+    pub consistency: Consistency,
+}
+
+/// Judges a window by sorted beats.
+pub fn judge_beats(sorted: &[Instant], window: Window, expect: Expectation, exempt: &Exemptions) -> Judged {
     let beats = WindowBeats::cut(sorted, window, expect.look_back());
-    let timeline = Timeline::judge(window, &beats.live(expect.liveness), &Spans::empty(), exempt);
-    let judged = consistency(&beats, &timeline, expect.interval);
-    let times = timeline.times();
-    (timeline, times, judged)
+    let live = beats.live(expect.liveness);
+    let timeline = Timeline::judge(window, &live, &Spans::empty(), exempt);
+    let consistency = consistency(&beats, &timeline, expect.interval);
+    Judged {
+        live,
+        timeline,
+        consistency,
+    }
 }

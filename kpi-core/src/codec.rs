@@ -282,7 +282,7 @@ fn push_long_varint(out: &mut Vec<u8>, mut value: u128) {
 }
 
 /// Takes what [`push_varint`] appended; none where it is cut off, longer than any 66-bit number, or than it had to be.
-#[inline]
+#[inline(always)]
 pub(crate) fn take_varint(bytes: &mut &[u8]) -> Option<u128> {
     match **bytes {
         [low, ref rest @ ..] if low < 0x80 => {

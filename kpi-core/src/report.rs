@@ -1,6 +1,6 @@
 //! A device's report: every KPI of one slot, from its evidence.
 
-use crate::cadence::{Consistency, Expectation, judge_beats};
+use crate::cadence::{Consistency, Expectation, Judged, WindowBeats, judge_beats};
 use crate::classes::{ClassTimes, Exemptions, Timeline};
 use crate::error::Result;
 use crate::evidence::Evidence;
@@ -90,13 +90,17 @@ pub struct DeviceReport {
 impl Dossier {
     /// The four classes of a window, by heartbeats.
     pub fn timeline(&self, window: Window) -> Timeline {
-        judge_beats(&self.beats, window, self.settings.expect, &self.exempt).0
+        self.judge(window).timeline
+    }
+
+    fn judge(&self, window: Window) -> Judged {
+        judge_beats(&self.beats, window, self.settings.expect, &self.exempt)
     }
 
     /// The outages of a window, by heartbeats, each with the last beat before it.
     pub fn outages(&self, window: Window, min_outage: Duration) -> Vec<Outage> {
-        let live = self.live_around(window);
-        let mut found = outages(&self.timeline(window), &live, min_outage);
+        let Judged { live, timeline, .. } = self.judge(window);
+        let mut found = outages(&timeline, &live, min_outage);
         for outage in &mut found {
             let before = self.beats.partition_point(|b| *b < outage.started_at);
             outage.last_beat = before.checked_sub(1).map(|i| self.beats[i]);
@@ -106,12 +110,9 @@ impl Dossier {
 
     /// The time of a window in which no beat proves the device alive.
     pub fn silent(&self, window: Window) -> Spans {
-        self.live_around(window).gaps(window)
-    }
-
-    fn live_around(&self, window: Window) -> Spans {
         let expect = self.settings.expect;
-        crate::cadence::WindowBeats::cut(&self.beats, window, expect.look_back()).live(expect.liveness)
+        let beats = WindowBeats::cut(&self.beats, window, expect.look_back());
+        beats.live(expect.liveness).gaps(window)
     }
 
     /// Whether a beat proves the device alive at the instant.
@@ -122,8 +123,12 @@ impl Dossier {
 
     /// The report of a slot; `slot` is its number in the evidence.
     pub fn report(&self, slot: usize, window: Window) -> Result<DeviceReport> {
-        let (timeline, times, consistency) = judge_beats(&self.beats, window, self.settings.expect, &self.exempt);
-        let found = outages(&timeline, &self.live_around(window), 0);
+        let Judged {
+            live,
+            timeline,
+            consistency,
+        } = self.judge(window);
+        let found = outages(&timeline, &live, 0);
         let communication = self.evidence.as_ref().and_then(|e| e.slots().get(slot));
         let responses = communication.map(|c| c.responses.clone()).unwrap_or_default();
         let (attempts, failed) = communication.map_or((0, 0), |c| (c.attempts, c.failed));
@@ -138,7 +143,7 @@ impl Dossier {
         Ok(DeviceReport {
             window,
             heartbeats: Availability {
-                times,
+                times: timeline.times(),
                 failures: failures(&found),
                 longest_outage: found.iter().map(|o| o.duration).max(),
             },

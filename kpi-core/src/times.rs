@@ -200,7 +200,7 @@ impl Packed {
     }
 }
 
-#[inline]
+#[inline(always)]
 fn unfold_next(bytes: &mut &[u8]) -> Option<i64> {
     unfold(take_varint(bytes)?)
 }

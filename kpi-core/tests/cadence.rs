@@ -8,7 +8,7 @@
 mod common;
 
 use common::{deal, duration, instant, items, near, short, spans, survives, window};
-use kpi_core::cadence::{Cadence, Consistency, Expectation, judge_beats};
+use kpi_core::cadence::{Cadence, Consistency, Expectation, Judged, judge_beats};
 use kpi_core::classes::Exemptions;
 use kpi_core::codec::Codec;
 use kpi_core::spans::Spans;
@@ -44,7 +44,8 @@ proptest! {
     ) {
         let exempt = Exemptions { excluded, unknown };
         let sorted = of(&beats).times.to_vec();
-        let (_, times, judged) = judge_beats(&sorted, window, Expectation { interval, liveness }, &exempt);
+        let Judged { timeline, consistency: judged, .. } = judge_beats(&sorted, window, Expectation { interval, liveness }, &exempt);
+        let times = timeline.times();
         prop_assert_eq!(times.up + times.down + times.unknown + times.excluded, window.length());
         for ratio in [judged.completeness, judged.regularity, judged.stability, judged.consistency] {
             prop_assert!(ratio.is_none_or(|r| (0.0..=1.0).contains(&r)), "{ratio:?}");
@@ -70,7 +71,7 @@ fn judge(seconds: &[i64], exempt: &Exemptions) -> Consistency {
         interval: 60 * SECOND,
         liveness: 180 * SECOND,
     };
-    judge_beats(&beats, Window::new(0, 600 * SECOND).unwrap(), expect, exempt).2
+    judge_beats(&beats, Window::new(0, 600 * SECOND).unwrap(), expect, exempt).consistency
 }
 
 fn close(found: Option<f64>, expected: f64) {

@@ -158,7 +158,7 @@ BEGIN
              SELECT k.device_id, k.parts, lower(p.period)
              FROM unnest($5, $6) AS p (grain, period)
              JOIN iot.kpi_calculations k ON k.grain = p.grain AND k.period = p.period
-             WHERE ($1 IS NULL OR k.device_id = ANY ($1)) AND ($4 IS NULL OR k.device_id <> ALL ($4)))
+             WHERE NOT k.stale AND ($1 IS NULL OR k.device_id = ANY ($1)) AND ($4 IS NULL OR k.device_id <> ALL ($4)))
          -- In the order of time a part is put behind the others as it is.
          SELECT p.device_id, iot_kpi.evidence_merge(p.part, $3 ORDER BY p.start) FROM parts AS p GROUP BY p.device_id',
         beats_by, rows_of, of_device)

@@ -46,7 +46,7 @@ fn judged(call: &Call) -> Result<Option<Consistency>> {
         unknown: call.spans(4),
     };
     Ok(Some(
-        judge_beats(&beats, call.window(2)?, Expectation { interval, liveness }, &exempt).2,
+        judge_beats(&beats, call.window(2)?, Expectation { interval, liveness }, &exempt).consistency,
     ))
 }
 
