@@ -27,6 +27,13 @@ checksums() { (cd "$OUT" && sha256sum --check --strict SHA256SUMS); }
 
 no_times() { ! find "$OUT" -name "*.tar.gz" -exec tar -tvzf {} --full-time \; | awk '$2 != "0/0" { print; wrong = 1 } END { exit !wrong }'; }
 
+no_folders() {
+    local file
+    for file in "$OUT"/pg_iot_kpi-*.tar.gz; do
+        ! tar -xzOf "$file" --wildcards '*/lib/*' | grep -aoF -e "$ROOT/" -e "${CARGO_HOME:-$HOME/.cargo}/" | sort | uniq -c | grep . || return 1
+    done
+}
+
 fields() {
     local field list
     list=$(dpkg-deb -c "$1")
@@ -110,6 +117,7 @@ exposure() { systemd-analyze security --offline=true --threshold=20 --no-pager p
 
 check "checksums" checksums
 check "tar files know neither the builder nor the time" no_times
+check "the extension knows no folder of the builder" no_folders
 check "bill of materials" materials
 if [ -n "$(one '*.deb')" ]; then
     for deb in "$OUT"/*.deb; do

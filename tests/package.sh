@@ -13,6 +13,8 @@ SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct 2> /dev/null ||
 export SOURCE_DATE_EPOCH
 export TZ=UTC LC_ALL=C
 umask 022
+# Where the sources lay is nobody's business, and the same everywhere.
+WHERE_FROM="--remap-path-prefix=$ROOT=/src --remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}=/cargo"
 SYSTEM=$(uname -s | tr '[:upper:]' '[:lower:]')-$(uname -m)
 MAINTAINER=${MAINTAINER:-The pg_iot_kpi authors <maintainers@pg-iot-kpi.invalid>}
 OUT=$TARGET/package
@@ -82,7 +84,9 @@ extension() {
     use_postgres
     local built=$WORK/built-$PG_MAJOR name=pg_iot_kpi-$VERSION-pg$PG_MAJOR-$SYSTEM package=postgresql-$PG_MAJOR-iot-kpi library files
     say "build pg_iot_kpi for PostgreSQL $PG_MAJOR"
-    (cd pg_iot_kpi && cargo pgrx package --pg-config "$PG_CONFIG" --no-default-features --features "pg$PG_MAJOR" --out-dir "$built" > "$WORK/pgrx.log" 2>&1) ||
+    # In a folder of its own: with other flags all would be built anew, here and then there.
+    (cd pg_iot_kpi && RUSTFLAGS=$WHERE_FROM CFLAGS="-ffile-prefix-map=$ROOT=/src ${CFLAGS:-}" CARGO_TARGET_DIR=$TARGET/packaged \
+        cargo pgrx package --pg-config "$PG_CONFIG" --no-default-features --features "pg$PG_MAJOR" --out-dir "$built" > "$WORK/pgrx.log" 2>&1) ||
         { tail -n 20 "$WORK/pgrx.log" >&2; die "pg_iot_kpi does not build for PostgreSQL $PG_MAJOR" "see above"; }
     library=$(find "$built" -name 'pg_iot_kpi.so' -o -name 'pg_iot_kpi.dylib')
     files=$(find "$built" -path '*/extension/*' -type f)
@@ -120,9 +124,7 @@ static_collector() {
     if command -v musl-gcc > /dev/null || { [ "$(id -u)" = 0 ] && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends musl-tools > "$WORK/apt.log" 2>&1; }; then
         if [ -d "$(rustc --print sysroot)/lib/rustlib/$target" ] || rustup target add "$target" > "$WORK/rustup.log" 2>&1; then
             say "build the collector for $target"
-            # Where the sources lay is nobody's business, and the same everywhere.
-            RUSTFLAGS="--remap-path-prefix=$ROOT=/src --remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}=/cargo" \
-                cargo build --release --package iot-kpi-collector --target "$target"
+            RUSTFLAGS=$WHERE_FROM cargo build --release --package iot-kpi-collector --target "$target"
             COLLECTOR=$TARGET/$target/release/iot-kpi-collector
             return
         fi

@@ -42,7 +42,7 @@ on_this_postgres() {
     stage "crates, PostgreSQL $PG_MAJOR" cargo test --no-fail-fast "$@"
 }
 
-# The extension as it was built above, and the collector of the tests: what is tried is the packing.
+# With the collector of the tests: what is tried is the packing.
 packages() {
     env -u PG_CONFIG COLLECTOR="$TARGET/debug/iot-kpi-collector" WITHOUT_PLUGIN=1 "$HERE/package.sh" && "$HERE/package-check.sh"
 }
