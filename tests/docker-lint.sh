@@ -34,7 +34,7 @@ closed() { [ "$(stat -c %a "$WORK/secrets")" = 700 ] && [ "$(sort -u "$WORK"/sec
 certificates() { ./make-tls.sh "$WORK/tls" && ./make-tls.sh "$WORK/tls" && openssl verify -x509_strict -verify_hostname database -CAfile "$WORK/tls/ca.crt" "$WORK/tls/server.crt"; }
 
 # compose ARGUMENT...: nothing comes from the caller's own .env.
-compose() { env -i PATH="$PATH" HOME="$WORK" IOT_KPI_SECRETS="${SECRETS-$WORK/secrets}" IOT_KPI_TLS="${TLS-$WORK/tls}" docker-compose --env-file "$WORK/none" "$@"; }
+compose() { env -i PATH="$PATH" HOME="$WORK" ${MAJOR:+POSTGRES="$MAJOR"} IOT_KPI_SECRETS="${SECRETS-$WORK/secrets}" IOT_KPI_TLS="${TLS-$WORK/tls}" docker-compose --env-file "$WORK/none" "$@"; }
 refuses() {
     local says=$1 said
     shift
@@ -82,11 +82,16 @@ for name, service in services.items():
     assert given <= set(config["secrets"]), given
     if tls:
         assert name == "database" or "ca" in given, name
+database = services["database"]
+major, place = database["image"].rpartition(":")[2], database["environment"]["PGDATA"]
+assert place == f"/var/lib/postgresql/{major}/docker" and "database:/var/lib/postgresql:rw" in database["volumes"], (place, database["volumes"])
 for name in ("collector", "history"):
     assert services[name]["environment"]["PGSSLMODE"] == ("verify-full" if tls else "disable")
 assert ("ssl=on" in services["database"]["command"]) == tls
 PYTHON
 }
+
+older() { MAJOR=15 judge compose.yaml && grep -q 'image: iot-kpi-postgres:15' "$WORK/config.yaml"; }
 
 datasources() {
     /usr/bin/python3 - <<'PYTHON'
@@ -141,6 +146,7 @@ check "passwords are closed to others, each another" closed
 check "certificates for the database" certificates
 check "compose.yaml" judge compose.yaml
 check "compose.yaml with compose.tls.yaml" judge compose.yaml compose.tls.yaml
+check "compose.yaml with PostgreSQL 15" older
 check "no start without passwords" env SECRETS= bash -c "$(declare -f refuses compose); WORK='$WORK'; refuses 'there are no passwords' -f compose.yaml config"
 check "no TLS without certificates" env TLS= bash -c "$(declare -f refuses compose); WORK='$WORK'; refuses 'there are no certificates' -f compose.yaml -f compose.tls.yaml config"
 check "the example gives no password" example
