@@ -104,9 +104,9 @@ impl Heartbeats {
         Ok(())
     }
 
-    /// Adds a beat that goes on with the latest stretch, as nearly every one does. False, and nothing done, for any other;
-    /// it neither allocates nor panics.
-    #[inline]
+    /// Adds a beat that goes on with the latest stretch, or begins one for which there is room, as nearly every one does.
+    /// False, and nothing done, for any other; it neither allocates nor panics.
+    #[inline(always)]
     pub fn go_on(&mut self, at: Instant, liveness: Duration) -> bool {
         let last = &mut self.last;
         // Such an instant lies between two that were accepted.
@@ -116,7 +116,18 @@ impl Heartbeats {
             last.end = last.end.max(Live::of_beat(at, liveness).end);
             self.beats = self.beats.wrapping_add(1);
         }
-        goes_on
+        goes_on || self.begin_in_place(at, liveness)
+    }
+
+    fn begin_in_place(&mut self, at: Instant, liveness: Duration) -> bool {
+        let last = self.last;
+        let begins = last != Live::NONE && at > last.end && at < LATEST && liveness > 0;
+        let done = begins && self.earlier.push_in_place(last);
+        if done {
+            self.last = Live::of_beat(at, liveness);
+            self.beats = self.beats.wrapping_add(1);
+        }
+        done
     }
 
     /// Adds a stretch after all the others.

@@ -128,9 +128,49 @@ fn stretches_of_any_length_survive() {
 }
 
 #[test]
+fn a_stretch_that_looks_like_the_mark_of_a_long_one_survives() {
+    let half_word = i64::from(u32::MAX);
+    let start = 60 + half_word;
+    let end = start + half_word + 60;
+    let state = of(&[
+        (0, 60),
+        (start, half_word),
+        (start + half_word, 60),
+        (end + 1, 60),
+        (end + 100, 60),
+    ]);
+    let live = [(0, 60), (start, end), (end + 1, end + 61), (end + 100, end + 160)];
+    assert_eq!(state.live_ranges().as_slice(), &live);
+    survives(&state);
+}
+
+#[test]
+fn what_goes_on_asks_for_no_memory() {
+    let mut state = Heartbeats::default();
+    let mut asked = 0;
+    for beat in 0..10_000 {
+        let before = state.heap_size();
+        if state.go_on(beat * 100, 60) {
+            assert_eq!(state.heap_size(), before);
+        } else {
+            state.beat(beat * 100, 60).unwrap();
+            asked += 1;
+        }
+    }
+    assert_eq!(
+        (state.beat_count(), state.live_ranges().as_slice().len()),
+        (10_000, 10_000)
+    );
+    assert!(asked < 20, "{asked}");
+}
+
+#[test]
 fn a_gap_of_exactly_liveness_is_no_gap() {
     assert_eq!(of(&[(0, 60), (60, 60)]).live_ranges().as_slice(), &[(0, 120)]);
     assert_eq!(of(&[(0, 60), (61, 60)]).live_ranges().as_slice(), &[(0, 60), (61, 121)]);
+    let many: Vec<(i64, i64)> = (0..20).map(|i| (i * 100, 60)).chain([(1960, 60)]).collect();
+    assert_eq!(of(&many).live_ranges().as_slice().last(), Some(&(1900, 2020)));
+    assert_eq!(of(&many).encode(), of(many.iter().rev()).encode());
 }
 
 #[test]
@@ -138,7 +178,9 @@ fn what_makes_no_sense_is_refused() {
     let mut alive_to_the_end = Heartbeats::default();
     alive_to_the_end.beat(EARLIEST, 1).unwrap();
     alive_to_the_end.beat(0, i64::MAX).unwrap();
-    for mut state in [Heartbeats::default(), alive_to_the_end] {
+    let mut with_room = of(&[(-400, 60), (-300, 60), (-200, 60), (-100, 60)]);
+    assert!(with_room.go_on(0, 60));
+    for mut state in [Heartbeats::default(), alive_to_the_end, with_room] {
         refuses_what_makes_no_sense(&mut state);
     }
     assert!(default_liveness(i64::MAX / 3).is_ok());
@@ -155,6 +197,8 @@ fn refuses_what_makes_no_sense(state: &mut Heartbeats) {
         (0, 0),
         (0, -1),
         (0, i64::MIN),
+        (1000, 0),
+        (1000, -1),
     ] {
         assert!(state.beat(at, liveness).is_err(), "{at} {liveness}");
     }

@@ -57,24 +57,50 @@ impl Stretches {
     /// Adds a stretch that begins after the end of all there are.
     #[inline]
     pub(super) fn push(&mut self, live: Live) {
-        let gap = live.start.wrapping_sub(self.end) as u64;
-        let alive = live.last_beat.wrapping_sub(live.start) as u64;
-        let tail = live.end.wrapping_sub(live.last_beat) as u64;
-        let short = gap | alive << 32;
-        if (gap | alive) >> 32 == 0 && short != LONG && tail == self.tail {
-            self.words.push(short);
-        } else {
-            self.push_long([LONG, gap, alive, tail]);
+        match self.word(live) {
+            Some(word) => self.words.push(word),
+            None => self.push_long(live),
         }
         self.end = live.end;
     }
 
-    #[cold]
-    fn push_long(&mut self, words: [u64; 4]) {
-        if self.tail == 0 {
-            self.tail = words[TAIL];
+    /// Adds it where it is one word and there is room for it; false, and nothing done, elsewhere. It neither allocates nor
+    /// panics.
+    #[inline]
+    pub(super) fn push_in_place(&mut self, live: Live) -> bool {
+        let has_room = self.words.len() < self.words.capacity();
+        let word = self.word(live).filter(|_| has_room);
+        if let Some(word) = word {
+            self.words.push(word);
+            self.end = live.end;
         }
-        self.words.extend_from_slice(&words);
+        word.is_some()
+    }
+
+    /// The one word that says it all of a stretch, where one does.
+    #[inline]
+    fn word(&self, live: Live) -> Option<u64> {
+        let [gap, alive, tail] = self.distances(live);
+        let word = gap | alive << 32;
+        ((gap | alive) >> 32 == 0 && word != LONG && tail == self.tail).then_some(word)
+    }
+
+    #[inline]
+    fn distances(&self, live: Live) -> [u64; 3] {
+        [
+            live.start.wrapping_sub(self.end) as u64,
+            live.last_beat.wrapping_sub(live.start) as u64,
+            live.end.wrapping_sub(live.last_beat) as u64,
+        ]
+    }
+
+    #[cold]
+    fn push_long(&mut self, live: Live) {
+        let [gap, alive, tail] = self.distances(live);
+        if self.tail == 0 {
+            self.tail = tail;
+        }
+        self.words.extend_from_slice(&[LONG, gap, alive, tail]);
     }
 
     pub(super) fn iter(&self) -> Iter<'_> {
