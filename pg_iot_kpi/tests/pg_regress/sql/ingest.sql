@@ -74,7 +74,7 @@ SELECT * FROM iot_kpi.ingest_status('{a}', '{2024-01-01}', '{online}', '{}');
 BEGIN;
 SELECT * FROM iot_kpi.ingest_metrics('{a,a,a}', '{light,light,co2}',
     ARRAY[now() + interval '6 min', now() + interval '100 years', now() + interval '4 min'], '{1,2,3}');
-SELECT metric, value, time = now() AS at_receipt, time - now() AS ahead FROM iot.device_metrics WHERE device_id = 'a' AND metric IN ('light', 'co2');
+SELECT metric, value, time = now() AS at_receipt, time - now() AS ahead FROM iot.device_metrics WHERE device_id = 'a' AND metric IN ('light', 'co2') ORDER BY metric;
 SELECT * FROM iot_kpi.ingest_status('{a,a}', ARRAY[now() + interval '1 hour', now() + interval '2 hours'], '{online,offline}', '{NULL,NULL}');
 SELECT status, time = now() AS at_receipt FROM iot.device_status_history WHERE device_id = 'a';
 ROLLBACK;
