@@ -63,7 +63,7 @@ const GROUPS: [(&str, Group); 8] = [
     (MONTH, calculations::month),
 ];
 
-/// Forty-three million rows: a quarter of an hour and ten gigabytes, so only where it is named.
+/// Forty-three million rows: ten minutes and ten gigabytes, so only where it is named.
 const MONTH: &str = "month";
 
 /// The names of the groups.

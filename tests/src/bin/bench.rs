@@ -12,7 +12,7 @@ use iot_kpi_tests::installation::target;
 #[derive(Parser)]
 struct Arguments {
     /// Groups of measures to run: aggregates, parallel, memory, reports, calculations, ingest, plugin; all of these when none is named; and
-    /// month, which takes a quarter of an hour and ten gigabytes
+    /// month, which takes ten minutes and ten gigabytes
     groups: Vec<String>,
     /// A tenth of the data, in under a minute
     #[arg(long)]
