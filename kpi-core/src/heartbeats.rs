@@ -33,6 +33,12 @@ impl Live {
         end: Instant::MIN,
         last_beat: Instant::MIN,
     };
+    /// No stretch either: it comes after every beat.
+    const END: Self = Self {
+        start: Instant::MAX,
+        end: Instant::MAX,
+        last_beat: Instant::MAX,
+    };
 
     /// What one beat proves.
     #[inline]
@@ -41,6 +47,36 @@ impl Live {
             start: at,
             end: at.saturating_add(liveness).min(LATEST),
             last_beat: at,
+        }
+    }
+}
+
+/// Stretches in the order of their starts, and the first that is not taken yet.
+struct Ahead<I> {
+    next: Live,
+    rest: I,
+}
+
+impl<I: Iterator<Item = Live>> Ahead<I> {
+    fn of(rest: I) -> Self {
+        let mut ahead = Self { next: Live::END, rest };
+        ahead.take();
+        ahead
+    }
+
+    /// The next stretch; [`Live::END`] after all.
+    #[inline(always)]
+    fn take(&mut self) -> Live {
+        std::mem::replace(&mut self.next, self.rest.next().unwrap_or(Live::END))
+    }
+
+    /// Lets a stretch go on with all that begin while it lasts.
+    #[inline(always)]
+    fn join(&mut self, last: &mut Live) {
+        while self.next.start <= last.end {
+            let next = self.take();
+            last.end = last.end.max(next.end);
+            last.last_beat = last.last_beat.max(next.last_beat);
         }
     }
 }
@@ -198,25 +234,29 @@ impl Heartbeats {
                 ..Self::default()
             },
         );
-        let mut others = others.peekable();
-        for own in before.stretches() {
-            while let Some(other) = others.next_if(|other| other.start < own.start) {
-                self.append(other);
+        let mut last = Live::NONE;
+        let (mut own, mut others) = (Ahead::of(before.stretches()), Ahead::of(others));
+        loop {
+            own.join(&mut last);
+            others.join(&mut last);
+            if own.next.start <= last.end {
+                continue;
             }
-            self.append(own);
+            let first = if own.next.start <= others.next.start {
+                own.take()
+            } else {
+                others.take()
+            };
+            if first == Live::END {
+                break;
+            }
+            if last != Live::NONE {
+                self.earlier.push(last);
+            }
+            last = first;
         }
-        others.for_each(|other| self.append(other));
+        self.last = last;
         self.earlier.shrink_to_fit();
-    }
-
-    /// Adds a stretch that starts no earlier than all there are.
-    fn append(&mut self, next: Live) {
-        if next.start > self.last.end {
-            self.begin(next);
-        } else {
-            self.last.end = self.last.end.max(next.end);
-            self.last.last_beat = self.last.last_beat.max(next.last_beat);
-        }
     }
 
     /// The stretches in order, without the beats that wait.
@@ -331,7 +371,8 @@ impl Codec for Heartbeats {
         }
         let mut last = settled.earlier.continued();
         last.push(settled.last);
-        let mut out = vec![0];
+        let mut out = Vec::with_capacity(1 + 8 * (1 + settled.earlier.words() + last.words()));
+        out.push(0);
         out.extend_from_slice(&settled.beats.to_le_bytes());
         settled.earlier.write(&mut out);
         last.write(&mut out);

@@ -121,10 +121,12 @@ impl Stretches {
 
     /// The words as bytes, little-endian.
     pub(super) fn write(&self, out: &mut Vec<u8>) {
-        out.reserve(8 * self.words.len());
-        self.words
-            .iter()
-            .for_each(|word| out.extend_from_slice(&word.to_le_bytes()));
+        let length = out.len();
+        out.resize(length + 8 * self.words.len(), 0);
+        let (places, _) = out[length..].as_chunks_mut::<8>();
+        for (place, word) in places.iter_mut().zip(&self.words) {
+            *place = word.to_le_bytes();
+        }
     }
 
     /// The list in these bytes, and its last stretch taken out of it; none where they are no list of ours.
