@@ -9,13 +9,13 @@ use crate::codec::{Codec, Reader, Writer, add_tallies};
 use crate::error::{KpiError, Result};
 use crate::outages::{Availability, Outage, failures, outages};
 use crate::spans::Spans;
-use crate::time::{Duration, Instant, LATEST, Window, check_duration, check_instant};
+use crate::time::{Duration, EARLIEST, Instant, LATEST, Window, check_duration, check_instant};
 
 mod stretches;
 
 use stretches::Stretches;
 
-/// Beats out of order that may wait before they are merged.
+/// Beats out of order that may wait before they are merged, however short the list is.
 const WAITING: usize = 1024;
 
 /// A stretch in which the device was alive throughout.
@@ -104,6 +104,21 @@ struct Waiting {
     others: Vec<Live>,
 }
 
+impl Waiting {
+    fn len(&self) -> usize {
+        self.beats.len() + self.others.len()
+    }
+
+    /// Lets a beat wait where there is room for it; false, and nothing done, elsewhere.
+    fn push_in_place(&mut self, at: Instant, liveness: Duration) -> bool {
+        let has_room = self.beats.len() < self.beats.capacity() && liveness == self.liveness;
+        if has_room {
+            self.beats.push(at);
+        }
+        has_room
+    }
+}
+
 impl Default for Heartbeats {
     fn default() -> Self {
         Self {
@@ -140,7 +155,7 @@ impl Heartbeats {
         Ok(())
     }
 
-    /// Adds a beat that goes on with the latest stretch, or begins one for which there is room, as nearly every one does.
+    /// Adds a beat where that needs no memory: nearly always, and first of all where it goes on with the latest stretch.
     /// False, and nothing done, for any other; it neither allocates nor panics.
     #[inline(always)]
     pub fn go_on(&mut self, at: Instant, liveness: Duration) -> bool {
@@ -152,18 +167,36 @@ impl Heartbeats {
             last.end = last.end.max(Live::of_beat(at, liveness).end);
             self.beats = self.beats.wrapping_add(1);
         }
-        goes_on || self.begin_in_place(at, liveness)
+        goes_on || self.take_in_place(at, liveness)
     }
 
-    fn begin_in_place(&mut self, at: Instant, liveness: Duration) -> bool {
+    fn take_in_place(&mut self, at: Instant, liveness: Duration) -> bool {
         let last = self.last;
-        let begins = last != Live::NONE && at > last.end && at < LATEST && liveness > 0;
-        let done = begins && self.earlier.push_in_place(last);
+        if last == Live::NONE || liveness <= 0 || !(EARLIEST..LATEST).contains(&at) {
+            return false;
+        }
+        let beat = Live::of_beat(at, liveness);
+        let done = if at > last.end {
+            self.earlier.push_in_place(last)
+        } else if at >= last.start && beat.end <= last.end {
+            true
+        } else {
+            at < last.last_beat
+                && self.waiting.len() + 1 < self.most_waiting()
+                && self.waiting.push_in_place(at, liveness)
+        };
         if done {
-            self.last = Live::of_beat(at, liveness);
             self.beats = self.beats.wrapping_add(1);
+            if at > last.end {
+                self.last = beat;
+            }
         }
         done
+    }
+
+    /// How many beats out of order may wait before they are merged.
+    fn most_waiting(&self) -> usize {
+        WAITING.max(self.earlier.words())
     }
 
     /// Adds a stretch after all the others.
@@ -185,7 +218,7 @@ impl Heartbeats {
         } else {
             self.waiting.others.push(Live::of_beat(at, liveness));
         }
-        if self.waiting.beats.len() + self.waiting.others.len() >= WAITING.max(self.earlier.words()) {
+        if self.waiting.len() >= self.most_waiting() {
             self.settle();
         }
     }

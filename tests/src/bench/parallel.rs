@@ -27,7 +27,7 @@ pub(super) fn measure(server: &Postgres, scale: Scale, table: &mut Table) -> Res
         "no Partial Aggregate in the plan:\n{}",
         plan.join("\n")
     );
-    let [one, two, floor_one, floor_two] = medians(scale.rounds.max(11), |which| {
+    let [one, two, floor_one, floor_two] = medians(4 * scale.rounds, |which| {
         client.batch_execute(&format!("SET max_parallel_workers_per_gather = {}", 2 * (which % 2)))?;
         let began = std::time::Instant::now();
         client.simple_query(if which < 2 { QUERY } else { FLOOR })?;
