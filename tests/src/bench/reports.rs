@@ -66,7 +66,7 @@ pub(super) fn measure(server: &Postgres, scale: Scale, table: &mut Table) -> Res
         3.0,
     );
     // Both do nearly the same: it takes more rounds to tell them apart.
-    let [devices_time, fleet] = in_turn(&mut client, 3 * scale.rounds, [&device_kpis, &fleet_kpis])?;
+    let [devices_time, fleet] = in_turn(&mut client, 5 * scale.rounds, [&device_kpis, &fleet_kpis])?;
     table.times(format!("fleet_kpis ÷ device_kpis, {what}"), (fleet, devices_time), 1.0);
 
     let quarter = format!(
