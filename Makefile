@@ -41,7 +41,7 @@ demo: install ## five devices live, with a day of history (SECONDS=n ends it by 
 psql: ## open the demo's database
 	@tests/run.sh demo psql
 
-bench: install ## measure how fast it is, as ratios to plain PostgreSQL (QUICK=1: less data, under a minute; GROUPS="reports ingest"; SOAK=1: ten minutes of crashes, or SOAK_SECONDS)
+bench: install ## measure how fast it is, as ratios to plain PostgreSQL (QUICK=1: less data, three minutes; GROUPS="reports ingest"; SOAK=1: ten minutes of crashes, or SOAK_SECONDS)
 	@cargo build --release --package iot-kpi-collector
 	@tests/run.sh bench $(GROUPS) $(if $(QUICK),--quick) $(if $(SOAK),--soak $(or $(SOAK_SECONDS),600))
 

@@ -170,6 +170,7 @@ impl Heartbeats {
         goes_on || self.take_in_place(at, liveness)
     }
 
+    /// Adds a beat that begins a stretch, says nothing new or has to wait, where there is room for it.
     fn take_in_place(&mut self, at: Instant, liveness: Duration) -> bool {
         let last = self.last;
         if last == Live::NONE || liveness <= 0 || !(EARLIEST..LATEST).contains(&at) {
@@ -301,7 +302,7 @@ impl Heartbeats {
 
     /// A settled copy where one is needed: reading never changes a state.
     fn settled(&self) -> std::borrow::Cow<'_, Self> {
-        if self.waiting.beats.is_empty() && self.waiting.others.is_empty() {
+        if self.waiting.len() == 0 {
             return std::borrow::Cow::Borrowed(self);
         }
         let mut copy = self.clone();

@@ -14,7 +14,7 @@ struct Arguments {
     /// Groups of measures to run: aggregates, parallel, memory, reports, calculations, ingest, plugin; all of these when none is named; and
     /// month, which takes ten minutes and ten gigabytes
     groups: Vec<String>,
-    /// A tenth of the data, in under a minute
+    /// A tenth of the data, in three minutes
     #[arg(long)]
     quick: bool,
     /// Instead of all that: ten thousand devices live for so many seconds, while server and collector are killed
