@@ -6,6 +6,7 @@
 mod aggregates;
 mod calculations;
 mod clock;
+mod huge_pages;
 mod ingest;
 mod memory;
 mod parallel;
@@ -17,6 +18,7 @@ mod table;
 use anyhow::{Context, Result};
 use postgres::Client;
 
+use self::huge_pages::HugePages;
 pub use self::table::{Bound, Measure, Table};
 use crate::postgres::Postgres;
 
@@ -32,6 +34,9 @@ const SETTINGS: [&str; 9] = [
     "autovacuum=off",
     "track_io_timing=off",
 ];
+
+/// All the shared memory that a server with these settings takes, in megabytes.
+const SHARED_MEMORY: u64 = 3300;
 
 /// How much there is to do.
 #[derive(Debug, Clone, Copy)]
@@ -76,6 +81,7 @@ pub fn groups() -> Vec<&'static str> {
 /// # Errors
 /// When something could not be measured.
 pub fn run(scale: Scale, wanted: &[String]) -> Result<Table> {
+    let _set_aside = HugePages::set_aside(SHARED_MEMORY);
     let server = Postgres::temporary(&SETTINGS)?;
     let mut table = Table::default();
     for (name, measure) in GROUPS {

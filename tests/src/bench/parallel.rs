@@ -1,6 +1,7 @@
 //! Two workers beside one process.
 
 use anyhow::{Result, ensure};
+use postgres::Client;
 
 use super::aggregates::make_beats;
 use super::clock::medians;
@@ -35,9 +36,19 @@ pub(super) fn measure(server: &Postgres, scale: Scale, table: &mut Table) -> Res
     })?;
     table.times("heartbeat_agg, two workers ÷ one process", (two, one), 0.6);
     table.note([format!(
-        "\ncount(*), max(time) themselves: two workers ÷ one process {:.3}",
-        floor_two.as_secs_f64() / floor_one.as_secs_f64()
+        "\ncount(*), max(time) themselves: two workers ÷ one process {:.3}; shared memory in huge pages: {}",
+        floor_two.as_secs_f64() / floor_one.as_secs_f64(),
+        huge_pages(&mut client)?,
     )]);
     table.note(["\nThe plan of two workers:".to_owned()].into_iter().chain(plan));
     Ok(())
+}
+
+/// Whether the server has huge pages, where it tells (PostgreSQL 17 and later).
+fn huge_pages(client: &mut Client) -> Result<String> {
+    let status = client.query_one(
+        "SELECT coalesce(current_setting('huge_pages_status', true), 'unknown')",
+        &[],
+    )?;
+    Ok(status.get(0))
 }
