@@ -78,14 +78,20 @@ impl DataService {
     }
 
     async fn frames(&self, settings: Settings, query: &DataQuery) -> Result<Vec<Vec<u8>>, Error> {
-        let parsed = Query::parse(&query.json)?;
+        let parsed = Arc::new(Query::parse(&query.json)?);
         let call = call(query)?;
         let channel = Channel::of_panel(&parsed, &call, Utc::now());
         let mut second_try = false;
         loop {
             let source = self.pools.source(settings.clone())?;
             let frames = match source.session().await {
-                Ok(mut session) => parsed.frames(&mut session, &source.settings, &call).await,
+                Ok(session) => {
+                    let (parsed, call) = (Arc::clone(&parsed), call.clone());
+                    let asked = session.beside(|mut session| async move {
+                        parsed.frames(&mut session, &source.settings, &call).await
+                    });
+                    asked.await
+                }
                 Err(error) => Err(error),
             };
             match frames {

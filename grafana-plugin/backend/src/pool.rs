@@ -2,10 +2,13 @@
 
 use crate::cancel::Canceller;
 use crate::error::Error;
+use crate::manager::Manager;
 use crate::session::Session;
 use crate::settings::Settings;
 use crate::tls::Tls;
-use deadpool_postgres::{Hook, HookError, Manager, ManagerConfig, Pool, PoolError, RecyclingMethod, Runtime, Timeouts};
+use deadpool::Runtime;
+use deadpool::managed::{Pool, PoolError, TimeoutType, Timeouts};
+use deadpool_postgres::{ManagerConfig, RecyclingMethod};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -26,7 +29,7 @@ pub struct Pools {
 pub struct Source {
     /// As they were when the pool was made.
     pub settings: Settings,
-    pool: Pool,
+    pool: Pool<Manager>,
     tls: Tls,
     used: Mutex<tokio::time::Instant>,
 }
@@ -126,11 +129,11 @@ impl Source {
         let manager = match &tls {
             Tls::Off => {
                 config.ssl_mode(tokio_postgres::config::SslMode::Disable);
-                Manager::from_config(config, NoTls, recycle)
+                deadpool_postgres::Manager::from_config(config, NoTls, recycle)
             }
             Tls::On(connector) => {
                 config.ssl_mode(tokio_postgres::config::SslMode::Require);
-                Manager::from_config(config, connector.clone(), recycle)
+                deadpool_postgres::Manager::from_config(config, connector.clone(), recycle)
             }
         };
         // By statement, not by start-up options: connection poolers between us and the server refuse those.
@@ -138,7 +141,7 @@ impl Source {
             "SET statement_timeout = {}; SET TimeZone = 'UTC'; SET standard_conforming_strings = on",
             settings.statement_timeout.as_millis()
         );
-        let pool = Pool::builder(manager)
+        let pool = Pool::builder(Manager::new(manager, &prepare))
             .max_size(settings.pool_size)
             .runtime(Runtime::Tokio1)
             .timeouts(Timeouts {
@@ -146,10 +149,6 @@ impl Source {
                 create: Some(settings.connect_timeout),
                 recycle: Some(settings.connect_timeout),
             })
-            .post_create(Hook::async_fn(move |client, _| {
-                let prepare = prepare.clone();
-                Box::pin(async move { client.batch_execute(&prepare).await.map_err(HookError::Backend) })
-            }))
             .build()
             .map_err(|error| Error::Server(error.to_string()))?;
         Ok(Source {
@@ -166,8 +165,8 @@ impl Source {
     /// When none comes free in time, or none can be opened.
     pub async fn session(&self) -> Result<Session, Error> {
         let object = self.pool.get().await.map_err(|error| match error {
-            PoolError::Backend(error) | PoolError::PostCreateHook(HookError::Backend(error)) => Error::Database(error),
-            PoolError::Timeout(deadpool_postgres::TimeoutType::Wait) => Error::Busy {
+            PoolError::Backend(error) => error,
+            PoolError::Timeout(TimeoutType::Wait) => Error::Busy {
                 size: self.settings.pool_size,
                 seconds: (self.settings.statement_timeout + self.settings.connect_timeout).as_secs(),
             },

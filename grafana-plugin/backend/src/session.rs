@@ -3,8 +3,9 @@
 use crate::cancel::Canceller;
 use crate::error::Error;
 use crate::frame::columns::{Columns, Table};
+use crate::manager::{self, Manager};
 use crate::statement::Statement;
-use deadpool_postgres::Object;
+use deadpool::managed::Object;
 use futures_util::TryStreamExt;
 use std::time::Duration;
 use tokio_postgres::Row;
@@ -14,13 +15,13 @@ const CANCEL_PATIENCE: Duration = Duration::from_secs(5);
 
 /// A connection in use. Dropped in the middle of a statement, it has PostgreSQL cancel it.
 pub struct Session {
-    object: Option<Object>,
+    object: Option<Object<Manager>>,
     canceller: Canceller,
     busy: bool,
 }
 
 impl Session {
-    pub(crate) fn new(object: Object, canceller: Canceller) -> Self {
+    pub(crate) fn new(object: Object<Manager>, canceller: Canceller) -> Self {
         Session {
             object: Some(object),
             canceller,
@@ -28,8 +29,22 @@ impl Session {
         }
     }
 
-    fn client(&self) -> Result<&Object, Error> {
+    fn client(&self) -> Result<&Object<Manager>, Error> {
         self.object.as_ref().ok_or(Error::Replaced)
+    }
+
+    /// Does something with a session where its connection lives: the more rows it reads, the more that saves.
+    ///
+    /// # Errors
+    /// As what is done.
+    pub async fn beside<T, E, F>(self, work: impl FnOnce(Session) -> F) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<Error> + Send + 'static,
+        F: Future<Output = Result<T, E>> + Send + 'static,
+    {
+        let thread = self.client()?.thread().clone();
+        manager::on(&thread, work(self)).await
     }
 
     /// Runs a statement; its rows, at most `limit`, as columns.
@@ -174,7 +189,7 @@ impl Drop for Session {
 }
 
 /// Cancels what runs on a connection, and waits until it is ready for the next statement.
-async fn quieten(object: &Object, canceller: &Canceller) -> Result<(), Error> {
+async fn quieten(object: &Object<Manager>, canceller: &Canceller) -> Result<(), Error> {
     tracing::debug!("cancelling a statement");
     canceller.cancel().await?;
     // The first one waits for the statement's end, and may itself be what is cancelled.

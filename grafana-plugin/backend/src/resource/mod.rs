@@ -75,14 +75,15 @@ impl ResourceService {
             let source = self.pools.source(settings.clone())?;
             let answered = match source.session().await {
                 Ok(session) => {
-                    let call = Call {
+                    let params = Params::of(&request.url)?;
+                    let call = |session| Call {
                         settings: source.settings.clone(),
                         session,
                         id: id.clone(),
-                        params: Params::of(&request.url)?,
+                        params,
                         body: request.body.to_vec(),
                     };
-                    route.handler.call(call).await
+                    session.beside(|session| route.handler.call(call(session))).await
                 }
                 Err(error) => Err(error.into()),
             };
