@@ -30,8 +30,11 @@ apt() {
 }
 
 has_libclang() {
+    local folder=/usr/lib*
     [ -n "${LIBCLANG_PATH:-}" ] || [ "$(uname)" = Darwin ] ||
-        compgen -G '/usr/lib*/llvm-*/lib/libclang*.so*' > /dev/null || compgen -G '/usr/lib*/libclang.so*' > /dev/null
+        # Not libclang-cpp, which comes with other packages of LLVM and is another library.
+        compgen -G "$folder/llvm-*/lib/libclang.so*" > /dev/null || compgen -G "$folder/llvm-*/lib/libclang-[0-9]*.so*" > /dev/null ||
+        compgen -G "$folder/libclang.so*" > /dev/null
 }
 
 has_browser() {
