@@ -1,11 +1,12 @@
 //! Whatever is read as a state is refused, or works in everything that can be done with it, and is written as it was read.
 
-use kpi_core::cadence::{Cadence, Expectation, judge_beats};
+use kpi_core::cadence::{Cadence, Expectation};
 use kpi_core::classes::Exemptions;
 use kpi_core::codec::Codec;
 use kpi_core::evidence::Evidence;
 use kpi_core::heartbeats::Heartbeats;
 use kpi_core::response::ResponseSketch;
+use kpi_core::runs::judge_beats;
 use kpi_core::status::StatusTimeline;
 use kpi_core::throughput::Throughput;
 use kpi_core::time::{EARLIEST, LATEST, SECOND, Window};
@@ -39,7 +40,8 @@ fn read<S: State>(form: u8, data: &[u8]) {
         }
         4 => try_handed_over::<S>(data),
         // Behind the checksum, which no mutation gets right by itself.
-        _ => try_bytes::<S>(&sealed::<S>(data)),
+        2 => try_bytes::<S>(&sealed::<S>(1, data)),
+        _ => try_bytes::<S>(&sealed::<S>(S::NEWEST, data)),
     }
 }
 
@@ -77,11 +79,11 @@ fn try_handed_over<S: State>(bytes: &[u8]) {
     }
 }
 
-fn sealed<S: Codec>(body: &[u8]) -> Vec<u8> {
+fn sealed<S: Codec>(version: u8, body: &[u8]) -> Vec<u8> {
     let mut crc = crc32fast::Hasher::new();
-    crc.update(&[S::LETTER, S::VERSION]);
+    crc.update(&[S::LETTER, version]);
     crc.update(body);
-    let mut bytes = vec![S::LETTER, S::VERSION];
+    let mut bytes = vec![S::LETTER, version];
     bytes.extend(crc.finalize().to_le_bytes());
     bytes.extend(body);
     bytes
@@ -176,6 +178,10 @@ impl State for Evidence {
         }
         for slot in 0..self.slots().len() {
             let _ = self.bytes_in(slot, 0);
+        }
+        for (runs, window) in self.runs().iter().flat_map(|runs| windows().map(move |w| (runs, w))) {
+            runs.judge(window, Some(window.start), &Exemptions::default());
+            let _ = (runs.live_at(0), runs.last_before(0));
         }
     }
 }

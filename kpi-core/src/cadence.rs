@@ -1,10 +1,10 @@
 //! Cadence: does a device report as regularly as it should? All sums are whole numbers, so no order changes a bit.
 
-use crate::classes::{Exemptions, Timeline};
-use crate::codec::{Codec, Reader, Writer};
+use crate::classes::Timeline;
+use crate::codec::{Codec, Reader, Writer, add_tallies};
 use crate::error::Result;
 use crate::spans::Spans;
-use crate::time::{Duration, Instant, SECOND, Window, check_instant, span};
+use crate::time::{Duration, Instant, SECOND, check_instant};
 use crate::times::Times;
 
 /// The distinct beat times of a device, compressed.
@@ -47,95 +47,28 @@ impl Codec for Cadence {
     }
 }
 
-/// The beats that matter for a window.
-#[derive(Debug, Clone, Copy)]
-pub struct WindowBeats<'a> {
-    /// The last beat before the window, where it is near enough to matter.
-    pub carry_in: Option<Instant>,
-    /// The distinct beats in the window, in order.
-    pub beats: &'a [Instant],
-    /// The window.
-    pub window: Window,
-}
-
-impl<'a> WindowBeats<'a> {
-    /// Cuts the window's beats out of sorted ones. A beat more than `look_back` before the window does not carry in.
-    pub fn cut(sorted: &'a [Instant], window: Window, look_back: Duration) -> Self {
-        let first = sorted.partition_point(|t| *t < window.start);
-        let after = first + sorted[first..].partition_point(|t| *t < window.end);
-        let earliest = window.start.saturating_sub(look_back);
-        let carry_in = first.checked_sub(1).map(|i| sorted[i]).filter(|t| *t >= earliest);
-        Self {
-            carry_in,
-            beats: &sorted[first..after],
-            window,
-        }
-    }
-
-    /// The time that the beats prove the device alive, carry-in included.
-    pub fn live(&self, liveness: Duration) -> Spans {
-        let all = self.carry_in.iter().chain(self.beats);
-        Spans::from_sorted(all.map(|b| (*b, b.saturating_add(liveness))))
-    }
-
-    /// The time in which expected reports did not come: a gap of at least 1.5 `T` after a beat at `b` loses
-    /// `[b + T, next beat)`.
-    pub fn lost(&self, expected: Duration) -> Spans {
-        let on_time = OnTime::of(expected);
-        let mut lost = Spans::empty();
-        let mut previous = self.carry_in;
-        for next in self.beats.iter().copied().chain([self.window.end]) {
-            match previous {
-                None => lost.append(self.window.start, next),
-                Some(b) if on_time.is_late(span(b, next)) => lost.append(b.saturating_add(expected), next),
-                Some(_) => {}
-            }
-            previous = Some(next);
-        }
-        lost.clip(self.window)
-    }
-
-    /// What the gaps between the window's beats add up to.
-    pub fn rhythm(&self, expected: Duration) -> Rhythm {
-        let on_time = OnTime::of(expected);
-        let mut rhythm = Rhythm::default();
-        let mut previous_on_time = None;
-        for pair in self.beats.windows(2) {
-            let gap = span(pair[0], pair[1]);
-            previous_on_time = if on_time.is_late(gap) {
-                rhythm.missed += missed(gap, expected);
-                None
-            } else if on_time.is_extra(gap) {
-                rhythm.extra += 1;
-                None
-            } else {
-                rhythm.note_on_time(gap, previous_on_time);
-                Some(gap)
-            };
-        }
-        rhythm
-    }
-}
-
 /// What tells late and extra gaps from those on time, in unsigned microseconds: three halves of the longest interval fit.
-#[derive(Debug, Clone, Copy)]
-struct OnTime {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct OnTime {
     /// The least gap of at least 1.5 `T`.
     late: u64,
     /// The least gap of at least `T/4`.
     not_extra: u64,
+    /// `T` itself.
+    expected: u64,
 }
 
 impl OnTime {
-    fn of(expected: Duration) -> Self {
+    pub(crate) fn of(expected: Duration) -> Self {
         let expected = expected.unsigned_abs();
         Self {
             late: expected + expected.div_ceil(2),
             not_extra: expected.div_ceil(4),
+            expected,
         }
     }
 
-    fn is_late(self, gap: Duration) -> bool {
+    pub(crate) fn is_late(self, gap: Duration) -> bool {
         gap.unsigned_abs() >= self.late
     }
 
@@ -145,7 +78,7 @@ impl OnTime {
 }
 
 /// How many whole reports fit into a gap beyond the one that ended it: `max(0, ⌊g/T + ½⌋ − 1)`.
-fn missed(gap: Duration, expected: Duration) -> u64 {
+fn missed(gap: Duration, expected: u64) -> u64 {
     let (gap, expected) = (i128::from(gap), i128::from(expected));
     u64::try_from((2 * gap + expected) / (2 * expected) - 1).unwrap_or(0)
 }
@@ -166,15 +99,77 @@ pub struct Rhythm {
 }
 
 impl Rhythm {
-    fn note_on_time(&mut self, gap: Duration, previous: Option<Duration>) {
+    /// Adds a gap after another, where that was on time. The gap, where it is on time too.
+    #[inline]
+    pub(crate) fn note(&mut self, gap: Duration, previous: Option<Duration>, on_time: OnTime) -> Option<Duration> {
+        if on_time.is_late(gap) {
+            self.missed = add_tallies(self.missed, missed(gap, on_time.expected));
+            return None;
+        }
+        if on_time.is_extra(gap) {
+            self.extra = add_tallies(self.extra, 1);
+            return None;
+        }
         let g = u128::from(gap.unsigned_abs());
         self.on_time += 1;
-        self.sum += g;
+        self.sum = self.sum.saturating_add(g);
         self.squares = self.squares.saturating_add(g * g);
-        if let Some(p) = previous {
-            self.pairs += 1;
-            self.differences += u128::from(gap.abs_diff(p));
+        if let Some(previous) = previous {
+            self.note_pair(previous, gap);
         }
+        Some(gap)
+    }
+
+    /// Adds two neighbouring on-time gaps.
+    pub(crate) fn note_pair(&mut self, one: Duration, next: Duration) {
+        self.pairs += 1;
+        self.differences = self.differences.saturating_add(u128::from(next.abs_diff(one)));
+    }
+
+    /// Adds all of another, none of whose gaps touches one of these.
+    pub(crate) fn add(&mut self, other: &Rhythm) {
+        self.on_time = add_tallies(self.on_time, other.on_time);
+        self.sum = self.sum.saturating_add(other.sum);
+        self.squares = self.squares.saturating_add(other.squares);
+        self.pairs = add_tallies(self.pairs, other.pairs);
+        self.differences = self.differences.saturating_add(other.differences);
+        self.missed = add_tallies(self.missed, other.missed);
+        self.extra = add_tallies(self.extra, other.extra);
+    }
+
+    /// How many gaps were not late.
+    pub(crate) fn gaps(&self) -> u64 {
+        add_tallies(self.on_time, self.extra)
+    }
+
+    pub(crate) fn write(&self, out: &mut Writer) {
+        for tally in [self.on_time, self.pairs, self.missed, self.extra] {
+            out.unsigned(tally);
+        }
+        for sum in [self.sum, self.squares, self.differences] {
+            out.unsigned(sum as u64);
+            out.unsigned((sum >> 64) as u64);
+        }
+    }
+
+    pub(crate) fn read(input: &mut Reader<'_>) -> Result<Self> {
+        let mut tally = || input.tally();
+        let (on_time, pairs, missed, extra) = (tally()?, tally()?, tally()?, tally()?);
+        let mut sum = || Ok(u128::from(input.unsigned()?) | u128::from(input.unsigned()?) << 64);
+        let (sum, squares, differences) = (sum()?, sum()?, sum()?);
+        // No gap is zero.
+        if sum < u128::from(on_time) || pairs > on_time.saturating_sub(1) {
+            return Err(input.fail("gaps on time do not add up"));
+        }
+        Ok(Self {
+            on_time,
+            sum,
+            squares,
+            pairs,
+            differences,
+            missed,
+            extra,
+        })
     }
 
     /// Goh and Barabási's burstiness, negated and clamped: 1 is clockwork, 0 is Poisson or worse.
@@ -217,17 +212,11 @@ pub struct Consistency {
     pub extra_beats: u64,
 }
 
-/// Judges the beats of a window whose four classes are known.
-pub fn consistency(beats: &WindowBeats<'_>, timeline: &Timeline, expected: Duration) -> Consistency {
-    let rhythm = beats.rhythm(expected);
+/// Judges the gaps between the beats of a window whose four classes are known, and the time that their reports were lost.
+pub(crate) fn consistency(rhythm: &Rhythm, lost: &Spans, timeline: &Timeline, expected: Duration) -> Consistency {
     let eligible = timeline.eligible();
     let eligible_time = eligible.total();
-    let lost: Duration = beats
-        .lost(expected)
-        .as_slice()
-        .iter()
-        .map(|s| eligible.overlap(s.0, s.1))
-        .sum();
+    let lost: Duration = lost.as_slice().iter().map(|s| eligible.overlap(s.0, s.1)).sum();
     let share = |part: f64| (eligible_time > 0).then(|| 1.0 - (part / eligible_time as f64).min(1.0));
     let completeness = share(lost as f64);
     let stability = share(timeline.transitions() as f64 * expected as f64);
@@ -246,7 +235,7 @@ pub fn consistency(beats: &WindowBeats<'_>, timeline: &Timeline, expected: Durat
 }
 
 /// How the beats of one device are to be judged.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Expectation {
     /// The interval at which reports are expected.
     pub interval: Duration,
@@ -258,29 +247,5 @@ impl Expectation {
     /// How far before a window a beat may lie and still matter in it.
     pub fn look_back(&self) -> Duration {
         self.liveness.max(self.interval.saturating_add(self.interval / 2))
-    }
-}
-
-/// What beats tell of a window.
-#[derive(Debug, Clone)]
-pub struct Judged {
-    /// The time that they prove the device alive, from before the window on.
-    pub live: Spans,
-    /// The window in its four classes.
-    pub timeline: Timeline,
-    /// How consistently the device was active.
-    pub consistency: Consistency,
-}
-
-/// Judges a window by sorted beats.
-pub fn judge_beats(sorted: &[Instant], window: Window, expect: Expectation, exempt: &Exemptions) -> Judged {
-    let beats = WindowBeats::cut(sorted, window, expect.look_back());
-    let live = beats.live(expect.liveness);
-    let timeline = Timeline::judge(window, &live, &Spans::empty(), exempt);
-    let consistency = consistency(&beats, &timeline, expect.interval);
-    Judged {
-        live,
-        timeline,
-        consistency,
     }
 }

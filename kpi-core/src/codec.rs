@@ -18,9 +18,13 @@ pub trait Codec: Sized {
     const NAME: &'static str;
     /// The letter in the header.
     const LETTER: u8;
-    /// The version of the body's layout.
-    const VERSION: u8 = 1;
+    /// The newest version of the body's layout that is read.
+    const NEWEST: u8 = 1;
 
+    /// The version in which a state is written: the oldest that can say all of it.
+    fn version(&self) -> u8 {
+        1
+    }
     /// Writes the body.
     fn write(&self, out: &mut Writer);
     /// Reads and validates a body.
@@ -28,7 +32,7 @@ pub trait Codec: Sized {
 
     /// The whole binary form.
     fn encode(&self) -> Vec<u8> {
-        let mut out = Writer(vec![Self::LETTER, Self::VERSION, 0, 0, 0, 0]);
+        let mut out = Writer(vec![Self::LETTER, self.version(), 0, 0, 0, 0]);
         self.write(&mut out);
         let sum = checksum(&out.0);
         out.0[2..HEADER].copy_from_slice(&sum.to_le_bytes());
@@ -44,14 +48,19 @@ pub trait Codec: Sized {
         if bytes[0] != Self::LETTER {
             return fail(format!("type byte is {:#04x}, not {:#04x}", bytes[0], Self::LETTER));
         }
-        if bytes[1] != Self::VERSION {
-            return fail(format!("version {} is not known, only {}", bytes[1], Self::VERSION));
+        if !(1..=Self::NEWEST).contains(&bytes[1]) {
+            return fail(format!(
+                "version {} is not known, the newest is {}",
+                bytes[1],
+                Self::NEWEST
+            ));
         }
         if bytes[2..HEADER] != checksum(bytes).to_le_bytes() {
             return fail("checksum does not match".to_owned());
         }
         Ok(Reader {
             bytes: &bytes[HEADER..],
+            version: bytes[1],
             type_name: Self::NAME,
         })
     }
@@ -160,6 +169,8 @@ impl Writer {
 #[derive(Debug)]
 pub struct Reader<'a> {
     bytes: &'a [u8],
+    /// The version of the body's layout.
+    pub(crate) version: u8,
     type_name: &'static str,
 }
 

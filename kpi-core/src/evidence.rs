@@ -1,11 +1,14 @@
 //! The evidence of a device: all that its metric samples say, gathered in one pass and mergeable.
 //!
-//! Beats are kept as they are, so that liveness, expected interval and exemptions may change without gathering again.
-//! What is counted and not placed in time (response times, errors, bytes) is gathered in slots, one a bucket.
+//! Beats are kept as they are, so that liveness, expected interval and exemptions may change without gathering again; a
+//! summary has their runs instead, which a change of the first two makes useless. What is counted and not placed in time
+//! (response times, errors, bytes) is gathered in slots, one a bucket.
 
+use crate::cadence::Expectation;
 use crate::codec::{Codec, Reader, Writer, add_tallies};
 use crate::error::{KpiError, Result};
 use crate::response::ResponseSketch;
+use crate::runs::Runs;
 use crate::throughput::{AmountKind, Throughput};
 use crate::time::{Instant, Window, check_instant};
 use crate::times::Times;
@@ -72,8 +75,10 @@ pub fn check_edges(edges: &[Instant]) -> Result<Window> {
 /// The evidence of one device over a window cut into slots.
 #[derive(Debug, Clone)]
 pub struct Evidence {
-    /// All beats, also those before the first slot, which may reach into it.
+    /// All beats, also those before the first slot, which may reach into it; without those that are in runs.
     pub beats: Times,
+    /// Beats of whole periods, each of which lies in one slot; in the order of time.
+    runs: Vec<Runs>,
     /// The bounds of the slots, one more than there are slots.
     edges: Vec<Instant>,
     slots: Vec<Communication>,
@@ -90,6 +95,7 @@ impl Evidence {
         let slots = vec![Communication::default(); edges.len() - 1];
         Ok(Self {
             beats: Times::default(),
+            runs: Vec::new(),
             edges: edges.to_vec(),
             slots,
             before: Throughput::default(),
@@ -152,7 +158,7 @@ impl Evidence {
                 "Gather both with the same slot edges.",
             ));
         }
-        self.beats.merge(&other.beats);
+        self.take_beats(other)?;
         self.before.merge(&other.before)?;
         self.slots
             .iter_mut()
@@ -160,12 +166,40 @@ impl Evidence {
             .try_for_each(|(slot, others)| slot.merge(others))
     }
 
+    fn take_beats(&mut self, other: &Evidence) -> Result<()> {
+        self.beats.merge(&other.beats);
+        other.runs.iter().try_for_each(|runs| self.take_runs(runs))
+    }
+
+    /// Keeps the beats of a period among those of the others.
+    fn take_runs(&mut self, runs: &Runs) -> Result<()> {
+        let Some((first, last)) = runs.bounds() else {
+            return Ok(());
+        };
+        let place = self.runs.partition_point(|r| r.bounds().is_some_and(|b| b.0 < first));
+        let after = place
+            .checked_sub(1)
+            .is_none_or(|i| self.runs[i].bounds().is_some_and(|b| b.1 < first));
+        let before = self
+            .runs
+            .get(place)
+            .is_none_or(|r| r.bounds().is_some_and(|b| last < b.0));
+        if !(after && before) {
+            return Err(KpiError::parameter(
+                "two summaries of the same time cannot be put together",
+                "Put together those of periods that do not overlap.",
+            ));
+        }
+        self.runs.insert(place, runs.clone());
+        Ok(())
+    }
+
     /// Adds evidence that was gathered over other slots, each of which must lie within one of these.
     pub fn absorb(&mut self, part: &Evidence) -> Result<()> {
         if self.edges == part.edges {
             return self.merge(part);
         }
-        self.beats.merge(&part.beats);
+        self.take_beats(part)?;
         for (bounds, others) in part.edges.windows(2).zip(&part.slots) {
             let whole = self
                 .edges
@@ -180,6 +214,19 @@ impl Evidence {
             self.slots[whole].merge(others)?;
         }
         Ok(())
+    }
+
+    /// The same with the runs of its beats instead of the beats: what a report asks of a device with these settings. They
+    /// must all lie in the first slot.
+    pub fn summary(mut self, expect: Expectation) -> Result<Self> {
+        let beats = std::mem::take(&mut self.beats).to_vec();
+        self.take_runs(&Runs::of(&beats, expect))?;
+        Ok(self)
+    }
+
+    /// Beats of whole periods, in the order of time.
+    pub fn runs(&self) -> &[Runs] {
+        &self.runs
     }
 
     /// Each slot as evidence of its own, with the beats that lie in it.
@@ -225,13 +272,23 @@ impl Evidence {
     pub fn heap_size(&self) -> usize {
         let slot = &self.slots[self.cursor];
         let each = size_of::<Communication>() + slot.responses.heap_size() + slot.bytes.heap_size();
-        self.beats.heap_size() + self.slots.len() * each
+        let runs = self
+            .runs
+            .iter()
+            .map(|r| size_of::<Runs>() + r.heap_size())
+            .sum::<usize>();
+        self.beats.heap_size() + runs + self.slots.len() * each
     }
 }
 
 impl Codec for Evidence {
     const NAME: &'static str = "evidence";
     const LETTER: u8 = b'E';
+    const NEWEST: u8 = 2;
+
+    fn version(&self) -> u8 {
+        if self.runs.is_empty() { 1 } else { 2 }
+    }
 
     fn write(&self, out: &mut Writer) {
         self.beats.write(out);
@@ -247,6 +304,10 @@ impl Codec for Evidence {
             out.unsigned(slot.attempts);
             out.unsigned(slot.failed);
             slot.bytes.write_into(out);
+        }
+        if self.version() > 1 {
+            out.unsigned(self.runs.len() as u64);
+            self.runs.iter().for_each(|runs| runs.write(out));
         }
     }
 
@@ -269,6 +330,15 @@ impl Codec for Evidence {
             slot.bytes = Throughput::read_from(input)?;
             if slot.failed > slot.attempts {
                 return Err(input.fail("more failed than tried"));
+            }
+        }
+        if input.version > 1 {
+            for _ in 0..input.count()? {
+                let runs = Runs::read(input)?;
+                evidence.take_runs(&runs).map_err(|e| input.fail(e))?;
+            }
+            if evidence.runs.is_empty() {
+                return Err(input.fail("it announces runs of beats and has none"));
             }
         }
         Ok(evidence)

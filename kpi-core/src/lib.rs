@@ -9,6 +9,7 @@
 //! | [`classes`], [`outages`] | a window in up, down, unknown and excluded time; its outages |
 //! | [`heartbeats`], [`status`] | the two kinds of evidence |
 //! | [`times`], [`cadence`] | beats as they came; how consistently they came |
+//! | [`runs`] | what beats amount to, once it is known how they are judged |
 //! | [`response`], [`throughput`], [`rates`] | communication: how fast, how much, how often it failed |
 //! | [`scores`] | what is unusual |
 //! | [`evidence`], [`report`] | all samples of a device in one pass; every KPI from them |
@@ -41,6 +42,7 @@ pub mod outages;
 pub mod rates;
 pub mod report;
 pub mod response;
+pub mod runs;
 pub mod scores;
 pub mod spans;
 pub mod status;

@@ -8,9 +8,10 @@
 mod common;
 
 use common::{deal, duration, instant, items, near, short, spans, survives, window};
-use kpi_core::cadence::{Cadence, Consistency, Expectation, Judged, judge_beats};
+use kpi_core::cadence::{Cadence, Consistency, Expectation};
 use kpi_core::classes::Exemptions;
 use kpi_core::codec::Codec;
+use kpi_core::runs::{Judged, judge_beats};
 use kpi_core::spans::Spans;
 use kpi_core::time::{EARLIEST, LATEST, SECOND, Window};
 use kpi_core::times::Times;

@@ -5,12 +5,13 @@
     reason = "in tests, helpers outside a #[test] included, a panic is the message"
 )]
 
-use kpi_core::cadence::{Cadence, Expectation, judge_beats};
+use kpi_core::cadence::{Cadence, Expectation};
 use kpi_core::classes::Exemptions;
 use kpi_core::codec::Codec;
 use kpi_core::evidence::{Evidence, MetricRole};
 use kpi_core::heartbeats::Heartbeats;
 use kpi_core::response::ResponseSketch;
+use kpi_core::runs::judge_beats;
 use kpi_core::status::{Status, StatusTimeline};
 use kpi_core::throughput::{AmountKind, Throughput};
 use kpi_core::time::{EARLIEST, LATEST, SECOND, Window};
@@ -92,6 +93,11 @@ impl Subject for StatusTimeline {
     }
 }
 
+const EXPECT: Expectation = Expectation {
+    interval: 60 * SECOND,
+    liveness: 1,
+};
+
 impl Subject for Cadence {
     const ONE_FORM: bool = true;
 
@@ -105,12 +111,8 @@ impl Subject for Cadence {
 
     fn use_it(&mut self, other: &Self) {
         self.merge(other);
-        let expect = Expectation {
-            interval: 60 * SECOND,
-            liveness: 1,
-        };
         for window in windows() {
-            judge_beats(&self.times.to_vec(), window, expect, &Exemptions::default());
+            judge_beats(&self.times.to_vec(), window, EXPECT, &Exemptions::default());
         }
     }
 }
@@ -189,7 +191,14 @@ impl Subject for Evidence {
                 )
                 .unwrap();
         }
-        state
+        if random.below(2) == 0 {
+            return state;
+        }
+        let mut put_together = Self::new(state.edges()).unwrap();
+        for part in state.parts().unwrap() {
+            put_together.absorb(&part.summary(EXPECT).unwrap()).unwrap();
+        }
+        put_together
     }
 
     fn use_it(&mut self, other: &Self) {
@@ -197,6 +206,12 @@ impl Subject for Evidence {
         let _ = self.merge(&self.clone());
         let _ = self.absorb(other);
         let _ = self.parts();
+        for runs in self.runs() {
+            for window in windows() {
+                runs.judge(window, Some(window.start), &Exemptions::default());
+            }
+            let _ = (runs.live_at(0), runs.last_before(0));
+        }
         for slot in 0..self.slots().len() {
             let _ = self.bytes_in(slot, 0);
         }
@@ -275,7 +290,7 @@ fn storm<S: Subject + Clone>(tries: usize) {
         }
         if bytes.len() >= 6 {
             bytes[0] = S::LETTER;
-            bytes[1] = S::VERSION;
+            bytes[1] = 1 + random.below(S::NEWEST.into()) as u8;
             seal(&mut bytes);
             if let Ok(mut forged) = S::decode(&bytes) {
                 read += 1;

@@ -156,7 +156,10 @@ BEGIN
         ADD COLUMN IF NOT EXISTS error_rate_low float8,
         ADD COLUMN IF NOT EXISTS error_rate_high float8,
         ADD COLUMN IF NOT EXISTS bytes_per_second float8,
-        ADD COLUMN IF NOT EXISTS messages_per_second float8;
+        ADD COLUMN IF NOT EXISTS messages_per_second float8,
+        ADD COLUMN IF NOT EXISTS expected_interval interval,
+        ADD COLUMN IF NOT EXISTS liveness interval,
+        ADD COLUMN IF NOT EXISTS summary bytea;
     CREATE INDEX IF NOT EXISTS kpi_calculations_fresh_idx ON iot.kpi_calculations (grain, period, device_id) WHERE NOT stale;
     CREATE INDEX IF NOT EXISTS kpi_calculations_stale_idx ON iot.kpi_calculations (device_id) WHERE stale;
 
@@ -307,7 +310,10 @@ BEGIN
         ['kpi_calculations', 'error_rate_high', 'Upper end of its 95 % Wilson interval'],
         ['kpi_calculations', 'bytes_per_second', 'Bytes in a required second'],
         ['kpi_calculations', 'messages_per_second', 'Reports (distinct beat times) in a required second'],
-        ['kpi_calculations', 'parts', 'Mergeable parts, from which longer periods are put together']
+        ['kpi_calculations', 'expected_interval', 'The setting that it was calculated with'],
+        ['kpi_calculations', 'liveness', 'The same, or three expected intervals where the device has none'],
+        ['kpi_calculations', 'parts', 'Mergeable parts, from which longer periods are put together'],
+        ['kpi_calculations', 'summary', 'Of a day: the parts with runs instead of beats, which reports read while both settings are what they were']
     ] LOOP
         IF line[2] = '' THEN
             EXECUTE format('COMMENT ON TABLE iot.%I IS %L', line[1], line[3]);

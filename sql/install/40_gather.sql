@@ -38,6 +38,12 @@ RETURNS TABLE (slot integer, part iot_kpi.evidence)
     LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE ROWS 24 AS 'MODULE_PATHNAME', 'iot_kpi_evidence_parts';
 COMMENT ON FUNCTION iot_kpi.evidence_parts(iot_kpi.evidence) IS 'each slot of evidence as evidence of its own';
 
+CREATE FUNCTION iot_kpi.evidence_summary(evidence iot_kpi.evidence, expected_interval interval, liveness interval)
+RETURNS iot_kpi.evidence
+    LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'iot_kpi_evidence_summary';
+COMMENT ON FUNCTION iot_kpi.evidence_summary(iot_kpi.evidence, interval, interval) IS
+    'evidence of one slot with runs instead of its beats: it says the same of a device with these settings';
+
 CREATE FUNCTION iot_kpi.fresh_periods(grain text, within tstzmultirange, slot_edges timestamptz[], device_ids text[])
 RETURNS SETOF tstzrange
     LANGUAGE sql STABLE AS $$
@@ -75,7 +81,8 @@ COMMENT ON FUNCTION iot_kpi.calculated_periods(timestamptz[], text[]) IS
     'the calculated days, and hours outside them, that serve a report over these slots';
 
 CREATE FUNCTION iot_kpi.gather(
-    slot_edges timestamptz[], scan_start timestamptz, scan_end timestamptz, device_ids text[], bytes_is_counter boolean
+    slot_edges timestamptz[], scan_start timestamptz, scan_end timestamptz, device_ids text[], bytes_is_counter boolean,
+    every_beat boolean
 ) RETURNS TABLE (device_id text, evidence iot_kpi.evidence)
     LANGUAGE plpgsql STABLE
     SET search_path = pg_catalog, pg_temp
@@ -155,14 +162,20 @@ BEGIN
                     NULL::timestamptz AS start
              FROM (%s) AS s %s GROUP BY s.device_id
              UNION ALL
-             SELECT k.device_id, k.parts, lower(p.period)
+             -- A summary serves as long as the device is judged as it was then. What is not chosen is not fetched either.
+             SELECT k.device_id,
+                    CASE WHEN NOT $8 AND k.summary IS NOT NULL AND k.expected_interval = d.expected_interval
+                              AND k.liveness = coalesce(d.liveness, d.expected_interval * 3)
+                         THEN k.summary ELSE k.parts END,
+                    lower(p.period)
              FROM unnest($5, $6) AS p (grain, period)
              JOIN iot.kpi_calculations k ON k.grain = p.grain AND k.period = p.period
+             JOIN iot.devices d ON d.device_id = k.device_id
              WHERE NOT k.stale AND ($1 IS NULL OR k.device_id = ANY ($1)) AND ($4 IS NULL OR k.device_id <> ALL ($4)))
          -- In the order of time a part is put behind the others as it is.
          SELECT p.device_id, iot_kpi.evidence_merge(p.part, $3 ORDER BY p.start) FROM parts AS p GROUP BY p.device_id',
         beats_by, rows_of, of_device)
-        USING device_ids, bytes_is_counter, slot_edges, lacking, grains, periods, heartbeat_metric;
+        USING device_ids, bytes_is_counter, slot_edges, lacking, grains, periods, heartbeat_metric, every_beat;
 END $$;
-COMMENT ON FUNCTION iot_kpi.gather(timestamptz[], timestamptz, timestamptz, text[], boolean) IS
-    'the evidence of devices over slots, from calculated parts where they serve and from rows elsewhere';
+COMMENT ON FUNCTION iot_kpi.gather(timestamptz[], timestamptz, timestamptz, text[], boolean, boolean) IS
+    'the evidence of devices over slots, from calculated parts where they serve and from rows elsewhere; with every beat where that is wanted, else with runs where there are any';

@@ -35,14 +35,20 @@ BEGIN
         device_id, period, grain, stale, calculated_at, up_time, down_time, unknown_time, excluded_time, uptime, availability,
         failures, mtbf, mttr, longest_outage, completeness, regularity, stability, consistency, jitter, missed_beats,
         response_count, response_mean, response_p50, response_p90, response_p95, response_p99, apdex, attempts, failed,
-        error_rate, error_rate_low, error_rate_high, bytes_per_second, messages_per_second, parts)
+        error_rate, error_rate_low, error_rate_high, bytes_per_second, messages_per_second, expected_interval, liveness,
+        parts, summary)
     SELECT e.device_id, tstzrange(r.slot_start, r.slot_end), wanted_grain, false, clock_timestamp(),
            r.up_time, r.down_time, r.unknown_time, r.excluded_time, r.uptime, r.availability,
            r.failures, r.mtbf, r.mttr, r.longest_outage, r.completeness, r.regularity, r.stability, r.consistency, r.jitter,
            r.missed_beats, r.response_count, r.response_mean, r.response_p50, r.response_p90, r.response_p95, r.response_p99,
            r.apdex, r.attempts, r.failed, r.error_rate, r.error_rate_low, r.error_rate_high, r.bytes_per_second,
-           r.messages_per_second, iot_kpi.evidence_send(p.part)
-    FROM iot_kpi.evidence_of(tstzrange(edges[1], edges[cardinality(edges)]), device_ids, edges[cardinality(edges)], edges) AS e
+           r.messages_per_second, (e.dossier).expected_interval, by.liveness, iot_kpi.evidence_send(p.part),
+           -- Of an hour, the beats are as few bytes as what they amount to.
+           CASE WHEN wanted_grain = 'day' THEN
+               iot_kpi.evidence_send(iot_kpi.evidence_summary(p.part, (e.dossier).expected_interval, by.liveness)) END
+    FROM iot_kpi.evidence_of(tstzrange(edges[1], edges[cardinality(edges)]), device_ids, edges[cardinality(edges)], edges,
+                             every_beat => true) AS e
+    CROSS JOIN LATERAL (SELECT coalesce((e.dossier).liveness, (e.dossier).expected_interval * 3)) AS by (liveness)
     CROSS JOIN LATERAL iot_kpi.device_report(e.dossier) AS r
     CROSS JOIN LATERAL iot_kpi.evidence_parts(coalesce((e.dossier).evidence, iot_kpi.no_evidence(edges))) AS p
     WHERE p.slot = r.slot
@@ -59,7 +65,8 @@ BEGIN
         attempts = excluded.attempts, failed = excluded.failed, error_rate = excluded.error_rate,
         error_rate_low = excluded.error_rate_low, error_rate_high = excluded.error_rate_high,
         bytes_per_second = excluded.bytes_per_second, messages_per_second = excluded.messages_per_second,
-        parts = excluded.parts
+        expected_interval = excluded.expected_interval, liveness = excluded.liveness,
+        parts = excluded.parts, summary = excluded.summary
     WHERE k.stale;
     GET DIAGNOSTICS written = ROW_COUNT;
     RETURN written;

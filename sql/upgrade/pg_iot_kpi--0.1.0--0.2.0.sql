@@ -3,6 +3,9 @@
 
 ---- generated ----
 
+DROP FUNCTION iot_kpi.evidence_of(tstzrange, text[], timestamptz, timestamptz[]);
+DROP FUNCTION iot_kpi.gather(timestamptz[], timestamptz, timestamptz, text[], boolean);
+
 CREATE OR REPLACE FUNCTION iot_kpi.default_settings()
 RETURNS TABLE (name text, value text, kind text, description text)
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -211,7 +214,10 @@ BEGIN
         ADD COLUMN IF NOT EXISTS error_rate_low float8,
         ADD COLUMN IF NOT EXISTS error_rate_high float8,
         ADD COLUMN IF NOT EXISTS bytes_per_second float8,
-        ADD COLUMN IF NOT EXISTS messages_per_second float8;
+        ADD COLUMN IF NOT EXISTS messages_per_second float8,
+        ADD COLUMN IF NOT EXISTS expected_interval interval,
+        ADD COLUMN IF NOT EXISTS liveness interval,
+        ADD COLUMN IF NOT EXISTS summary bytea;
     CREATE INDEX IF NOT EXISTS kpi_calculations_fresh_idx ON iot.kpi_calculations (grain, period, device_id) WHERE NOT stale;
     CREATE INDEX IF NOT EXISTS kpi_calculations_stale_idx ON iot.kpi_calculations (device_id) WHERE stale;
 
@@ -361,7 +367,10 @@ BEGIN
         ['kpi_calculations', 'error_rate_high', 'Upper end of its 95 % Wilson interval'],
         ['kpi_calculations', 'bytes_per_second', 'Bytes in a required second'],
         ['kpi_calculations', 'messages_per_second', 'Reports (distinct beat times) in a required second'],
-        ['kpi_calculations', 'parts', 'Mergeable parts, from which longer periods are put together']
+        ['kpi_calculations', 'expected_interval', 'The setting that it was calculated with'],
+        ['kpi_calculations', 'liveness', 'The same, or three expected intervals where the device has none'],
+        ['kpi_calculations', 'parts', 'Mergeable parts, from which longer periods are put together'],
+        ['kpi_calculations', 'summary', 'Of a day: the parts with runs instead of beats, which reports read while both settings are what they were']
     ] LOOP
         IF line[2] = '' THEN
             EXECUTE format('COMMENT ON TABLE iot.%I IS %L', line[1], line[3]);
@@ -961,8 +970,15 @@ END
 $$;
 COMMENT ON FUNCTION iot_kpi.metric_types_deleted() IS 'Statement trigger of iot.metric_types: refuses to delete a metric that has samples';
 
+CREATE OR REPLACE FUNCTION iot_kpi.evidence_summary(evidence iot_kpi.evidence, expected_interval interval, liveness interval)
+RETURNS iot_kpi.evidence
+    LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'iot_kpi_evidence_summary';
+COMMENT ON FUNCTION iot_kpi.evidence_summary(iot_kpi.evidence, interval, interval) IS
+    'evidence of one slot with runs instead of its beats: it says the same of a device with these settings';
+
 CREATE OR REPLACE FUNCTION iot_kpi.gather(
-    slot_edges timestamptz[], scan_start timestamptz, scan_end timestamptz, device_ids text[], bytes_is_counter boolean
+    slot_edges timestamptz[], scan_start timestamptz, scan_end timestamptz, device_ids text[], bytes_is_counter boolean,
+    every_beat boolean
 ) RETURNS TABLE (device_id text, evidence iot_kpi.evidence)
     LANGUAGE plpgsql STABLE
     SET search_path = pg_catalog, pg_temp
@@ -1042,18 +1058,26 @@ BEGIN
                     NULL::timestamptz AS start
              FROM (%s) AS s %s GROUP BY s.device_id
              UNION ALL
-             SELECT k.device_id, k.parts, lower(p.period)
+             -- A summary serves as long as the device is judged as it was then. What is not chosen is not fetched either.
+             SELECT k.device_id,
+                    CASE WHEN NOT $8 AND k.summary IS NOT NULL AND k.expected_interval = d.expected_interval
+                              AND k.liveness = coalesce(d.liveness, d.expected_interval * 3)
+                         THEN k.summary ELSE k.parts END,
+                    lower(p.period)
              FROM unnest($5, $6) AS p (grain, period)
              JOIN iot.kpi_calculations k ON k.grain = p.grain AND k.period = p.period
+             JOIN iot.devices d ON d.device_id = k.device_id
              WHERE NOT k.stale AND ($1 IS NULL OR k.device_id = ANY ($1)) AND ($4 IS NULL OR k.device_id <> ALL ($4)))
          -- In the order of time a part is put behind the others as it is.
          SELECT p.device_id, iot_kpi.evidence_merge(p.part, $3 ORDER BY p.start) FROM parts AS p GROUP BY p.device_id',
         beats_by, rows_of, of_device)
-        USING device_ids, bytes_is_counter, slot_edges, lacking, grains, periods, heartbeat_metric;
+        USING device_ids, bytes_is_counter, slot_edges, lacking, grains, periods, heartbeat_metric, every_beat;
 END $$;
+COMMENT ON FUNCTION iot_kpi.gather(timestamptz[], timestamptz, timestamptz, text[], boolean, boolean) IS
+    'the evidence of devices over slots, from calculated parts where they serve and from rows elsewhere; with every beat where that is wanted, else with runs where there are any';
 
 CREATE OR REPLACE FUNCTION iot_kpi.evidence_of(
-    during tstzrange, device_ids text[], as_of timestamptz, edges timestamptz[] DEFAULT NULL
+    during tstzrange, device_ids text[], as_of timestamptz, edges timestamptz[] DEFAULT NULL, every_beat boolean DEFAULT false
 ) RETURNS TABLE (
     device_id text, name text, device_type text, location text, metadata jsonb, observes boolean,
     last_measured timestamptz, last_received timestamptz, never_seen boolean, status text, live boolean, required boolean,
@@ -1093,7 +1117,7 @@ BEGIN
     RETURN QUERY
     WITH gathered AS MATERIALIZED (
         SELECT g.device_id, g.evidence
-        FROM iot_kpi.gather(slot_edges, window_start - reach, window_end, sampled, bytes_is_counter) AS g
+        FROM iot_kpi.gather(slot_edges, window_start - reach, window_end, sampled, bytes_is_counter, every_beat) AS g
         WHERE slot_edges IS NOT NULL
     ),
     -- The last beat is kept; only a look into the past has to search for the one before as_of. A few probes of the key each,
@@ -1169,6 +1193,8 @@ BEGIN
     ) AS said ON true
     WHERE device_ids IS NULL OR d.device_id = ANY (device_ids);
 END $$;
+COMMENT ON FUNCTION iot_kpi.evidence_of(tstzrange, text[], timestamptz, timestamptz[], boolean) IS
+    'the evidence seam: each device with its state at as_of and the dossier that every report is made from; every_beat for a calculation, which keeps them';
 
 CREATE OR REPLACE FUNCTION iot_kpi.device_kpis(during tstzrange, device_ids text[] DEFAULT NULL, as_of timestamptz DEFAULT now())
 RETURNS TABLE (
@@ -1449,6 +1475,55 @@ SELECT iot_kpi.burn_rate(iot_kpi.objective_ratio(t.up_time, t.down_time), object
        t.up_time + t.down_time > interval '0' AND t.unknown_time <= t.up_time + t.down_time
 FROM iot_kpi.objective_time(kpi, scope_kind, scope_value, tstzrange(as_of - look_back, as_of), device_ids, as_of) AS t;
 END;
+
+CREATE OR REPLACE FUNCTION iot_kpi.calculate_period(device_ids text[], grain text, edges timestamptz[]) RETURNS bigint
+    LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_column
+DECLARE
+    wanted_grain constant text := grain;
+    written bigint;
+BEGIN
+    INSERT INTO iot.kpi_calculations AS k (
+        device_id, period, grain, stale, calculated_at, up_time, down_time, unknown_time, excluded_time, uptime, availability,
+        failures, mtbf, mttr, longest_outage, completeness, regularity, stability, consistency, jitter, missed_beats,
+        response_count, response_mean, response_p50, response_p90, response_p95, response_p99, apdex, attempts, failed,
+        error_rate, error_rate_low, error_rate_high, bytes_per_second, messages_per_second, expected_interval, liveness,
+        parts, summary)
+    SELECT e.device_id, tstzrange(r.slot_start, r.slot_end), wanted_grain, false, clock_timestamp(),
+           r.up_time, r.down_time, r.unknown_time, r.excluded_time, r.uptime, r.availability,
+           r.failures, r.mtbf, r.mttr, r.longest_outage, r.completeness, r.regularity, r.stability, r.consistency, r.jitter,
+           r.missed_beats, r.response_count, r.response_mean, r.response_p50, r.response_p90, r.response_p95, r.response_p99,
+           r.apdex, r.attempts, r.failed, r.error_rate, r.error_rate_low, r.error_rate_high, r.bytes_per_second,
+           r.messages_per_second, (e.dossier).expected_interval, by.liveness, iot_kpi.evidence_send(p.part),
+           -- Of an hour, the beats are as few bytes as what they amount to.
+           CASE WHEN wanted_grain = 'day' THEN
+               iot_kpi.evidence_send(iot_kpi.evidence_summary(p.part, (e.dossier).expected_interval, by.liveness)) END
+    FROM iot_kpi.evidence_of(tstzrange(edges[1], edges[cardinality(edges)]), device_ids, edges[cardinality(edges)], edges,
+                             every_beat => true) AS e
+    CROSS JOIN LATERAL (SELECT coalesce((e.dossier).liveness, (e.dossier).expected_interval * 3)) AS by (liveness)
+    CROSS JOIN LATERAL iot_kpi.device_report(e.dossier) AS r
+    CROSS JOIN LATERAL iot_kpi.evidence_parts(coalesce((e.dossier).evidence, iot_kpi.no_evidence(edges))) AS p
+    WHERE p.slot = r.slot
+    ORDER BY e.device_id, r.slot
+    ON CONFLICT (device_id, grain, period) DO UPDATE SET
+        stale = false, calculated_at = excluded.calculated_at, up_time = excluded.up_time, down_time = excluded.down_time,
+        unknown_time = excluded.unknown_time, excluded_time = excluded.excluded_time, uptime = excluded.uptime,
+        availability = excluded.availability, failures = excluded.failures, mtbf = excluded.mtbf, mttr = excluded.mttr,
+        longest_outage = excluded.longest_outage, completeness = excluded.completeness, regularity = excluded.regularity,
+        stability = excluded.stability, consistency = excluded.consistency, jitter = excluded.jitter,
+        missed_beats = excluded.missed_beats, response_count = excluded.response_count,
+        response_mean = excluded.response_mean, response_p50 = excluded.response_p50, response_p90 = excluded.response_p90,
+        response_p95 = excluded.response_p95, response_p99 = excluded.response_p99, apdex = excluded.apdex,
+        attempts = excluded.attempts, failed = excluded.failed, error_rate = excluded.error_rate,
+        error_rate_low = excluded.error_rate_low, error_rate_high = excluded.error_rate_high,
+        bytes_per_second = excluded.bytes_per_second, messages_per_second = excluded.messages_per_second,
+        expected_interval = excluded.expected_interval, liveness = excluded.liveness,
+        parts = excluded.parts, summary = excluded.summary
+    WHERE k.stale;
+    GET DIAGNOSTICS written = ROW_COUNT;
+    RETURN written;
+END $$;
 
 CREATE OR REPLACE FUNCTION iot_kpi.no_evidence(edges timestamptz[]) RETURNS iot_kpi.evidence
     LANGUAGE sql IMMUTABLE PARALLEL SAFE BEGIN ATOMIC

@@ -1,9 +1,10 @@
 //! `cadence_agg` and what its state tells.
 
-use kpi_core::cadence::{Cadence, Consistency, Expectation, judge_beats};
+use kpi_core::cadence::{Cadence, Consistency, Expectation};
 use kpi_core::classes::Exemptions;
 use kpi_core::error::Result;
 use kpi_core::heartbeats::default_liveness;
+use kpi_core::runs::judge_beats;
 use kpi_core::time::check_duration;
 use pgrx::pg_sys::Datum;
 

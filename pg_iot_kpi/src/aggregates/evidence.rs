@@ -1,8 +1,10 @@
 //! `evidence_agg`: the one pass over a device's metric samples that every report starts from.
 
+use kpi_core::cadence::Expectation;
 use kpi_core::error::Result;
 use kpi_core::evidence::{Evidence, MetricRole};
 use kpi_core::throughput::AmountKind;
+use kpi_core::time::check_duration;
 
 use crate::aggregates::{Mergeable, state_functions};
 use crate::datum::{bytes, decode, instants, state};
@@ -71,4 +73,13 @@ sql_function!(iot_kpi_evidence_parts, |call| {
         rows.push([Cell::slot(slot), Cell::datum(Some(state(part)))]);
     }
     Ok(None)
+});
+
+sql_function!(iot_kpi_evidence_summary, |call| {
+    let duration = |n, name| check_duration(name, call.duration(n, name)?);
+    let expect = Expectation {
+        interval: duration(1, "expected_interval")?,
+        liveness: duration(2, "liveness")?,
+    };
+    Ok(Some(state(&call.decoded::<Evidence>(0)?.summary(expect)?)))
 });

@@ -72,18 +72,12 @@ impl Submitted {
                 .get(at, |d| Ok(unsafe { ranges::spans(d) }))?
                 .unwrap_or_else(Spans::empty))
         };
-        let dossier = Dossier {
-            beats: evidence.as_ref().map(|e| e.beats.to_vec()).unwrap_or_default(),
-            evidence,
-            statuses: row
-                .get(Attribute::Statuses, |d| unsafe { datum::decode(d) })?
-                .unwrap_or_default(),
-            exempt: Exemptions {
-                excluded: spans(Attribute::Excluded)?,
-                unknown: spans(Attribute::Unknown)?,
-            },
-            settings,
+        let statuses = row.get(Attribute::Statuses, |d| unsafe { datum::decode(d) })?;
+        let exempt = Exemptions {
+            excluded: spans(Attribute::Excluded)?,
+            unknown: spans(Attribute::Unknown)?,
         };
+        let dossier = Dossier::new(evidence, statuses.unwrap_or_default(), exempt, settings)?;
         Ok(Self { dossier, edges })
     }
 
