@@ -7,7 +7,7 @@ use crate::classes::{Class, ClassTimes, Exemptions, Timeline};
 use crate::codec::{Codec, Reader, Writer};
 use crate::error::{KpiError, Result};
 use crate::spans::Spans;
-use crate::time::{Duration, Instant, Window, check_instant, span};
+use crate::time::{Duration, Instant, LATEST, Window, check_instant, span};
 
 /// What a device says of itself. Ordered from what loses to what wins where two samples have the same time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -41,14 +41,20 @@ impl Status {
     /// The status that a word stands for.
     #[inline]
     pub fn of(word: &[u8]) -> Result<Self> {
+        Self::known(word).ok_or_else(|| not_known(word))
+    }
+
+    /// The same; none for any other word.
+    #[inline]
+    pub fn known(word: &[u8]) -> Option<Self> {
         match word {
-            b"unknown" => Ok(Self::Unknown),
-            b"online" => Ok(Self::Online),
-            b"degraded" => Ok(Self::Degraded),
-            b"offline" => Ok(Self::Offline),
-            b"error" => Ok(Self::Error),
-            b"maintenance" => Ok(Self::Maintenance),
-            _ => Err(not_known(word)),
+            b"unknown" => Some(Self::Unknown),
+            b"online" => Some(Self::Online),
+            b"degraded" => Some(Self::Degraded),
+            b"offline" => Some(Self::Offline),
+            b"error" => Some(Self::Error),
+            b"maintenance" => Some(Self::Maintenance),
+            _ => None,
         }
     }
 
@@ -151,6 +157,21 @@ impl StatusTimeline {
         self.latest = at;
         self.samples.push((at, status));
         Ok(())
+    }
+
+    /// Adds a sample that comes after all others, where there is room for it: nearly always. False, and nothing done, for any
+    /// other; it neither allocates nor panics.
+    #[inline(always)]
+    pub fn sample_in_place(&mut self, at: Instant, status: Status) -> bool {
+        let has_room = self.samples.len() < self.samples.capacity();
+        // Such an instant lies after one that was accepted.
+        let in_order = self.latest != Instant::MIN && self.latest < at && at < LATEST;
+        let done = has_room && in_order;
+        if done {
+            self.latest = at;
+            self.samples.push((at, status));
+        }
+        done
     }
 
     /// Adds all samples of another.

@@ -13,7 +13,7 @@ use common::{deal, duration, instant, items, near, short, spans, survives, windo
 use kpi_core::classes::{Class, Exemptions};
 use kpi_core::codec::Codec;
 use kpi_core::status::{Status, StatusRules, StatusTimeline, overlay};
-use kpi_core::time::{SECOND, Window};
+use kpi_core::time::{LATEST, SECOND, Window};
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
@@ -37,6 +37,13 @@ proptest! {
         let whole = of(&samples);
         let merged = deal.merged(&samples, |part| of(part.iter().copied()), |a, b| a.merge(b));
         prop_assert_eq!(merged.encode(), whole.encode());
+        let mut at_once = StatusTimeline::default();
+        for (at, status) in &samples {
+            if !at_once.sample_in_place(*at, *status) {
+                at_once.sample(*at, *status).unwrap();
+            }
+        }
+        prop_assert_eq!(at_once.encode(), whole.encode());
         survives(&whole);
     }
 
@@ -117,6 +124,30 @@ proptest! {
 fn alternating(n: i64) -> StatusTimeline {
     let of_parity = |i| if i % 2 == 0 { Status::Online } else { Status::Offline };
     of(&(0..n).map(|i| (i * SECOND, of_parity(i))).collect::<Vec<_>>())
+}
+
+#[test]
+fn nearly_every_sample_asks_for_no_memory() {
+    let mut state = StatusTimeline::default();
+    assert!(!state.sample_in_place(0, Status::Online), "no room yet");
+    let asked = (0..10_000).filter(|i| {
+        let size = state.heap_size();
+        let at_once = state.sample_in_place(*i, Status::Online);
+        assert!(!at_once || state.heap_size() == size);
+        if !at_once {
+            state.sample(*i, Status::Online).unwrap();
+        }
+        !at_once
+    });
+    assert!(asked.count() < 100);
+    assert_eq!(state.samples().len(), 10_000);
+    // What is late, the same again, or no time is left to those who say what is wrong with it.
+    let before = state.encode();
+    for at in [0, 9_999, i64::MIN, i64::MAX, LATEST] {
+        assert!(!state.sample_in_place(at, Status::Error), "{at}");
+    }
+    assert_eq!(state.encode(), before);
+    assert!(state.sample_in_place(10_000, Status::Error));
 }
 
 #[test]

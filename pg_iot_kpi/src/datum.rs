@@ -111,15 +111,24 @@ pub(crate) fn byte_string(bytes: &[u8]) -> Datum {
 /// The datum must be a varlena; the bytes live as long as the current memory context.
 #[inline(always)]
 pub(crate) unsafe fn bytes<'a>(datum: Datum) -> &'a [u8] {
+    // SAFETY: by contract.
+    unsafe {
+        plain_bytes(datum)
+            .unwrap_or_else(|| varlena_to_byte_slice(pg_sys::pg_detoast_datum_packed(datum.cast_mut_ptr())))
+    }
+}
+
+/// The bytes of a varlena that is neither compressed nor out of line: read where they are, without a call of PostgreSQL.
+///
+/// # Safety
+/// The datum must be a varlena; the bytes live as long as it.
+#[inline(always)]
+pub(crate) unsafe fn plain_bytes<'a>(datum: Datum) -> Option<&'a [u8]> {
     let stored = datum.cast_mut_ptr::<pg_sys::varlena>();
-    // SAFETY: by contract. What is neither compressed nor out of line is read where it is, without a call.
+    // SAFETY: by contract.
     unsafe {
         let plain = varatt_is_4b_u(stored) || (varatt_is_1b(stored) && !varatt_is_1b_e(stored));
-        varlena_to_byte_slice(if plain {
-            stored
-        } else {
-            pg_sys::pg_detoast_datum_packed(stored)
-        })
+        plain.then(|| varlena_to_byte_slice(stored))
     }
 }
 

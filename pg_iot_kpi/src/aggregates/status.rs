@@ -7,7 +7,7 @@ use kpi_core::time::{Duration, check_duration, check_instant};
 use pgrx::pg_sys::Datum;
 
 use crate::aggregates::{Mergeable, finish, state_functions};
-use crate::datum::{bytes, float, interval, text};
+use crate::datum::{bytes, float, interval, plain_bytes, text};
 use crate::fmgr::{Call, sql_function};
 use crate::reports::rows::Rows;
 
@@ -20,7 +20,17 @@ impl Mergeable for StatusTimeline {
 
 state_functions!(StatusTimeline, "status_timeline");
 
-sql_function!(iot_kpi_status_trans, |call| {
+/// Adds what nearly every sample is.
+#[inline(always)]
+fn sample_in_place(call: &Call) -> Option<Datum> {
+    let state = call.state::<StatusTimeline>(0)?;
+    // SAFETY: declared as text.
+    let status = Status::known(unsafe { plain_bytes(call.datum(2)?)? })?;
+    let done = state.sample_in_place(call.datum(1)?.value() as i64, status);
+    done.then(|| Datum::from(std::ptr::from_mut(state)))
+}
+
+sql_function!(iot_kpi_status_trans, at_once: sample_in_place, |call| {
     let state = call.state_or_new::<StatusTimeline>(0)?;
     if let (Some(_), Some(status)) = (call.datum(1), call.datum(2)) {
         // SAFETY: declared as text.
