@@ -216,10 +216,17 @@ impl Evidence {
         Ok(())
     }
 
-    /// The same with the runs of its beats instead of the beats: what a report asks of a device with these settings. They
-    /// must all lie in the first slot.
+    /// The same with the runs of its beats instead of the beats: what a report asks of a device with these settings. There must
+    /// be one slot, and every beat in it.
     pub fn summary(mut self, expect: Expectation) -> Result<Self> {
         let beats = std::mem::take(&mut self.beats).to_vec();
+        let is_inside = |slot: &[Instant]| beats.iter().all(|b| (slot[0]..slot[1]).contains(b));
+        if self.slots.len() != 1 || !is_inside(&self.edges) {
+            return Err(KpiError::parameter(
+                "a summary is of one slot and the beats in it",
+                "Take evidence apart by iot_kpi.evidence_parts() first.",
+            ));
+        }
         self.take_runs(&Runs::of(&beats, expect))?;
         Ok(self)
     }

@@ -163,11 +163,16 @@ proptest! {
     ) {
         beats.sort_unstable();
         let expect = Expectation { interval, liveness };
-        let mut evidence = Evidence::new(&[0, SECOND]).unwrap();
-        for at in &beats {
-            evidence.sample(*at, MetricRole::Other, 1.0, true, AmountKind::Delta).unwrap();
+        if let Some((first, last)) = beats.first().zip(beats.last())
+            && let Ok(mut evidence) = Evidence::new(&[*first, *last + 1])
+        {
+            for at in &beats {
+                evidence
+                    .sample(*at, MetricRole::Other, 1.0, true, AmountKind::Delta)
+                    .unwrap();
+            }
+            survives(&evidence.summary(expect).unwrap());
         }
-        survives(&evidence.summary(expect).unwrap());
         if let Ok(window) = Window::new(start, end) {
             judge_beats(&beats, window, expect, &Exemptions::default());
         }
@@ -281,6 +286,10 @@ fn summaries_of_the_same_time_are_refused() {
 
 #[test]
 fn what_cannot_be_meant_is_refused() {
+    for (edges, beats) in [(&[0, 10, 20][..], &[5][..]), (&[0, 10], &[-1]), (&[0, 10], &[10])] {
+        let refused = at(edges, beats).summary(minutes(180)).unwrap_err().to_string();
+        assert!(refused.contains("one slot and the beats in it"), "{refused}");
+    }
     let summary = at(&[0, 1000], &[10, 70, 500]).summary(minutes(180)).unwrap();
     let twice = summary.clone().absorb(&summary).unwrap_err().to_string();
     assert!(twice.contains("two summaries of the same time"), "{twice}");

@@ -71,3 +71,5 @@ FROM iot.kpi_calculations WHERE device_id = 'steady' AND period = '[2026-03-02, 
 SELECT iot_kpi.evidence_merge(summary, ARRAY[lower(period), upper(period)])
 FROM iot.kpi_calculations, generate_series(1, 2) WHERE device_id = 'steady' AND period = '[2026-03-02, 2026-03-03)' GROUP BY period;
 SELECT iot_kpi.evidence_summary(iot_kpi.no_evidence(ARRAY[now(), now() + interval '1 h']), '0', '1 min');
+SELECT iot_kpi.evidence_summary(iot_kpi.no_evidence(ARRAY[now(), now() + interval '1 h', now() + interval '2 h']), '1 min', '1 min');
+SELECT iot_kpi.evidence_summary(iot_kpi.no_evidence(ARRAY[now(), now() + interval '1 h']), NULL, '1 min') IS NULL AS nothing;
