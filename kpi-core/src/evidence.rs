@@ -236,8 +236,14 @@ impl Evidence {
         &self.runs
     }
 
-    /// Each slot as evidence of its own, with the beats that lie in it.
+    /// Each slot as evidence of its own, with the beats that lie in it; they must not be in runs.
     pub fn parts(&self) -> Result<Vec<Evidence>> {
+        if !self.runs.is_empty() {
+            return Err(KpiError::parameter(
+                "evidence whose beats are in runs cannot be taken apart",
+                "Gather it from rows or from parts, not from summaries.",
+            ));
+        }
         let beats = self.beats.to_vec();
         let bounds = self.edges.windows(2).zip(&self.slots);
         bounds

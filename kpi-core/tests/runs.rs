@@ -291,6 +291,8 @@ fn what_cannot_be_meant_is_refused() {
         assert!(refused.contains("one slot and the beats in it"), "{refused}");
     }
     let summary = at(&[0, 1000], &[10, 70, 500]).summary(minutes(180)).unwrap();
+    let apart = summary.parts().unwrap_err().to_string();
+    assert!(apart.contains("beats are in runs"), "{apart}");
     let twice = summary.clone().absorb(&summary).unwrap_err().to_string();
     assert!(twice.contains("two summaries of the same time"), "{twice}");
 

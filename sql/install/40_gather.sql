@@ -36,7 +36,7 @@ COMMENT ON AGGREGATE iot_kpi.evidence_merge(bytea, timestamptz[]) IS
 CREATE FUNCTION iot_kpi.evidence_parts(evidence iot_kpi.evidence)
 RETURNS TABLE (slot integer, part iot_kpi.evidence)
     LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE ROWS 24 AS 'MODULE_PATHNAME', 'iot_kpi_evidence_parts';
-COMMENT ON FUNCTION iot_kpi.evidence_parts(iot_kpi.evidence) IS 'each slot of evidence as evidence of its own';
+COMMENT ON FUNCTION iot_kpi.evidence_parts(iot_kpi.evidence) IS 'each slot of evidence as evidence of its own; an error where its beats are in runs';
 
 CREATE FUNCTION iot_kpi.evidence_summary(evidence iot_kpi.evidence, expected_interval interval, liveness interval)
 RETURNS iot_kpi.evidence
@@ -81,8 +81,7 @@ COMMENT ON FUNCTION iot_kpi.calculated_periods(timestamptz[], text[]) IS
     'the calculated days, and hours outside them, that serve a report over these slots';
 
 CREATE FUNCTION iot_kpi.gather(
-    slot_edges timestamptz[], scan_start timestamptz, scan_end timestamptz, device_ids text[], bytes_is_counter boolean,
-    every_beat boolean
+    slot_edges timestamptz[], scan_start timestamptz, scan_end timestamptz, device_ids text[], bytes_is_counter boolean
 ) RETURNS TABLE (device_id text, evidence iot_kpi.evidence)
     LANGUAGE plpgsql STABLE
     SET search_path = pg_catalog, pg_temp
@@ -164,7 +163,7 @@ BEGIN
              UNION ALL
              -- A summary serves as long as the device is judged as it was then. What is not chosen is not fetched either.
              SELECT k.device_id,
-                    CASE WHEN NOT $8 AND k.summary IS NOT NULL AND k.expected_interval = d.expected_interval
+                    CASE WHEN k.summary IS NOT NULL AND k.expected_interval = d.expected_interval
                               AND k.liveness = coalesce(d.liveness, d.expected_interval * 3)
                          THEN k.summary ELSE k.parts END,
                     lower(p.period)
@@ -175,7 +174,7 @@ BEGIN
          -- In the order of time a part is put behind the others as it is.
          SELECT p.device_id, iot_kpi.evidence_merge(p.part, $3 ORDER BY p.start) FROM parts AS p GROUP BY p.device_id',
         beats_by, rows_of, of_device)
-        USING device_ids, bytes_is_counter, slot_edges, lacking, grains, periods, heartbeat_metric, every_beat;
+        USING device_ids, bytes_is_counter, slot_edges, lacking, grains, periods, heartbeat_metric;
 END $$;
-COMMENT ON FUNCTION iot_kpi.gather(timestamptz[], timestamptz, timestamptz, text[], boolean, boolean) IS
-    'the evidence of devices over slots, from calculated parts where they serve and from rows elsewhere; with every beat where that is wanted, else with runs where there are any';
+COMMENT ON FUNCTION iot_kpi.gather(timestamptz[], timestamptz, timestamptz, text[], boolean) IS
+    'the evidence of devices over slots, from calculated periods where they serve and from rows elsewhere';

@@ -95,7 +95,7 @@ COMMENT ON FUNCTION iot_kpi.beat_before(text, timestamptz) IS
     'a device''s last beat before an instant, however long before; NULL where there is none';
 
 CREATE FUNCTION iot_kpi.evidence_of(
-    during tstzrange, device_ids text[], as_of timestamptz, edges timestamptz[] DEFAULT NULL, every_beat boolean DEFAULT false
+    during tstzrange, device_ids text[], as_of timestamptz, edges timestamptz[] DEFAULT NULL
 ) RETURNS TABLE (
     device_id text, name text, device_type text, location text, metadata jsonb, observes boolean,
     last_measured timestamptz, last_received timestamptz, never_seen boolean, status text, live boolean, required boolean,
@@ -135,7 +135,7 @@ BEGIN
     RETURN QUERY
     WITH gathered AS MATERIALIZED (
         SELECT g.device_id, g.evidence
-        FROM iot_kpi.gather(slot_edges, window_start - reach, window_end, sampled, bytes_is_counter, every_beat) AS g
+        FROM iot_kpi.gather(slot_edges, window_start - reach, window_end, sampled, bytes_is_counter) AS g
         WHERE slot_edges IS NOT NULL
     ),
     -- The last beat is kept; only a look into the past has to search for the one before as_of. A few probes of the key each,
@@ -211,5 +211,5 @@ BEGIN
     ) AS said ON true
     WHERE device_ids IS NULL OR d.device_id = ANY (device_ids);
 END $$;
-COMMENT ON FUNCTION iot_kpi.evidence_of(tstzrange, text[], timestamptz, timestamptz[], boolean) IS
-    'the evidence seam: each device with its state at as_of and the dossier that every report is made from; every_beat for a calculation, which keeps them';
+COMMENT ON FUNCTION iot_kpi.evidence_of(tstzrange, text[], timestamptz, timestamptz[]) IS
+    'the evidence seam: each device with its state at as_of and the dossier that every report is made from';

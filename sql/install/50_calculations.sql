@@ -46,8 +46,8 @@ BEGIN
            -- Of an hour, the beats are as few bytes as what they amount to.
            CASE WHEN wanted_grain = 'day' THEN
                iot_kpi.evidence_send(iot_kpi.evidence_summary(p.part, (e.dossier).expected_interval, by.liveness)) END
-    FROM iot_kpi.evidence_of(tstzrange(edges[1], edges[cardinality(edges)]), device_ids, edges[cardinality(edges)], edges,
-                             every_beat => true) AS e
+    -- A day that is calculated is missing or stale, so its beats come from hours and rows: only fresh days are read as runs.
+    FROM iot_kpi.evidence_of(tstzrange(edges[1], edges[cardinality(edges)]), device_ids, edges[cardinality(edges)], edges) AS e
     CROSS JOIN LATERAL (SELECT coalesce((e.dossier).liveness, (e.dossier).expected_interval * 3)) AS by (liveness)
     CROSS JOIN LATERAL iot_kpi.device_report(e.dossier) AS r
     CROSS JOIN LATERAL iot_kpi.evidence_parts(coalesce((e.dossier).evidence, iot_kpi.no_evidence(edges))) AS p

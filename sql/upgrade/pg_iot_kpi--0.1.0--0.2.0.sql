@@ -3,9 +3,6 @@
 
 ---- generated ----
 
-DROP FUNCTION iot_kpi.evidence_of(tstzrange, text[], timestamptz, timestamptz[]);
-DROP FUNCTION iot_kpi.gather(timestamptz[], timestamptz, timestamptz, text[], boolean);
-
 CREATE OR REPLACE FUNCTION iot_kpi.default_settings()
 RETURNS TABLE (name text, value text, kind text, description text)
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -969,6 +966,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION iot_kpi.metric_types_deleted() IS 'Statement trigger of iot.metric_types: refuses to delete a metric that has samples';
+COMMENT ON FUNCTION iot_kpi.evidence_parts(iot_kpi.evidence) IS 'each slot of evidence as evidence of its own; an error where its beats are in runs';
 
 CREATE OR REPLACE FUNCTION iot_kpi.evidence_summary(evidence iot_kpi.evidence, expected_interval interval, liveness interval)
 RETURNS iot_kpi.evidence
@@ -977,8 +975,7 @@ COMMENT ON FUNCTION iot_kpi.evidence_summary(iot_kpi.evidence, interval, interva
     'evidence of one slot with runs instead of its beats: it says the same of a device with these settings';
 
 CREATE OR REPLACE FUNCTION iot_kpi.gather(
-    slot_edges timestamptz[], scan_start timestamptz, scan_end timestamptz, device_ids text[], bytes_is_counter boolean,
-    every_beat boolean
+    slot_edges timestamptz[], scan_start timestamptz, scan_end timestamptz, device_ids text[], bytes_is_counter boolean
 ) RETURNS TABLE (device_id text, evidence iot_kpi.evidence)
     LANGUAGE plpgsql STABLE
     SET search_path = pg_catalog, pg_temp
@@ -1060,7 +1057,7 @@ BEGIN
              UNION ALL
              -- A summary serves as long as the device is judged as it was then. What is not chosen is not fetched either.
              SELECT k.device_id,
-                    CASE WHEN NOT $8 AND k.summary IS NOT NULL AND k.expected_interval = d.expected_interval
+                    CASE WHEN k.summary IS NOT NULL AND k.expected_interval = d.expected_interval
                               AND k.liveness = coalesce(d.liveness, d.expected_interval * 3)
                          THEN k.summary ELSE k.parts END,
                     lower(p.period)
@@ -1071,13 +1068,13 @@ BEGIN
          -- In the order of time a part is put behind the others as it is.
          SELECT p.device_id, iot_kpi.evidence_merge(p.part, $3 ORDER BY p.start) FROM parts AS p GROUP BY p.device_id',
         beats_by, rows_of, of_device)
-        USING device_ids, bytes_is_counter, slot_edges, lacking, grains, periods, heartbeat_metric, every_beat;
+        USING device_ids, bytes_is_counter, slot_edges, lacking, grains, periods, heartbeat_metric;
 END $$;
-COMMENT ON FUNCTION iot_kpi.gather(timestamptz[], timestamptz, timestamptz, text[], boolean, boolean) IS
-    'the evidence of devices over slots, from calculated parts where they serve and from rows elsewhere; with every beat where that is wanted, else with runs where there are any';
+COMMENT ON FUNCTION iot_kpi.gather(timestamptz[], timestamptz, timestamptz, text[], boolean) IS
+    'the evidence of devices over slots, from calculated periods where they serve and from rows elsewhere';
 
 CREATE OR REPLACE FUNCTION iot_kpi.evidence_of(
-    during tstzrange, device_ids text[], as_of timestamptz, edges timestamptz[] DEFAULT NULL, every_beat boolean DEFAULT false
+    during tstzrange, device_ids text[], as_of timestamptz, edges timestamptz[] DEFAULT NULL
 ) RETURNS TABLE (
     device_id text, name text, device_type text, location text, metadata jsonb, observes boolean,
     last_measured timestamptz, last_received timestamptz, never_seen boolean, status text, live boolean, required boolean,
@@ -1117,7 +1114,7 @@ BEGIN
     RETURN QUERY
     WITH gathered AS MATERIALIZED (
         SELECT g.device_id, g.evidence
-        FROM iot_kpi.gather(slot_edges, window_start - reach, window_end, sampled, bytes_is_counter, every_beat) AS g
+        FROM iot_kpi.gather(slot_edges, window_start - reach, window_end, sampled, bytes_is_counter) AS g
         WHERE slot_edges IS NOT NULL
     ),
     -- The last beat is kept; only a look into the past has to search for the one before as_of. A few probes of the key each,
@@ -1193,8 +1190,6 @@ BEGIN
     ) AS said ON true
     WHERE device_ids IS NULL OR d.device_id = ANY (device_ids);
 END $$;
-COMMENT ON FUNCTION iot_kpi.evidence_of(tstzrange, text[], timestamptz, timestamptz[], boolean) IS
-    'the evidence seam: each device with its state at as_of and the dossier that every report is made from; every_beat for a calculation, which keeps them';
 
 CREATE OR REPLACE FUNCTION iot_kpi.device_kpis(during tstzrange, device_ids text[] DEFAULT NULL, as_of timestamptz DEFAULT now())
 RETURNS TABLE (
@@ -1499,8 +1494,8 @@ BEGIN
            -- Of an hour, the beats are as few bytes as what they amount to.
            CASE WHEN wanted_grain = 'day' THEN
                iot_kpi.evidence_send(iot_kpi.evidence_summary(p.part, (e.dossier).expected_interval, by.liveness)) END
-    FROM iot_kpi.evidence_of(tstzrange(edges[1], edges[cardinality(edges)]), device_ids, edges[cardinality(edges)], edges,
-                             every_beat => true) AS e
+    -- A day that is calculated is missing or stale, so its beats come from hours and rows: only fresh days are read as runs.
+    FROM iot_kpi.evidence_of(tstzrange(edges[1], edges[cardinality(edges)]), device_ids, edges[cardinality(edges)], edges) AS e
     CROSS JOIN LATERAL (SELECT coalesce((e.dossier).liveness, (e.dossier).expected_interval * 3)) AS by (liveness)
     CROSS JOIN LATERAL iot_kpi.device_report(e.dossier) AS r
     CROSS JOIN LATERAL iot_kpi.evidence_parts(coalesce((e.dossier).evidence, iot_kpi.no_evidence(edges))) AS p
