@@ -281,15 +281,13 @@ impl Evidence {
         &self.slots
     }
 
-    /// Bytes in use beyond the structure itself, roughly: of the slots only the one that was written last is asked.
+    /// Bytes in use beyond the structure itself, roughly: of the slots only the one that was written last is asked, and of the
+    /// runs those of the latest period.
     pub fn heap_size(&self) -> usize {
         let slot = &self.slots[self.cursor];
         let each = size_of::<Communication>() + slot.responses.heap_size() + slot.bytes.heap_size();
-        let runs = self
-            .runs
-            .iter()
-            .map(|r| size_of::<Runs>() + r.heap_size())
-            .sum::<usize>();
+        let latest = self.runs.last().map_or(0, Runs::heap_size);
+        let runs = self.runs.len() * (size_of::<Runs>() + latest);
         self.beats.heap_size() + runs + self.slots.len() * each
     }
 }
