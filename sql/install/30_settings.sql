@@ -24,7 +24,7 @@ VALUES
      'How many devices upkeep handles in one transaction, 1 to 10000'),
     ('evidence_from', NULL, 'internal',
      'Before this instant the retention of a metric has deleted samples that KPIs were made of, written by upkeep'),
-    ('store_version', '2', 'internal',
+    ('store_version', '3', 'internal',
      'Version of the tables in schema iot, written by create_store()');
 END;
 COMMENT ON FUNCTION iot_kpi.default_settings() IS
