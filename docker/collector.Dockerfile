@@ -13,6 +13,7 @@ COPY kpi-core kpi-core
 COPY pg_iot_kpi pg_iot_kpi
 COPY collector collector
 COPY fuzz fuzz
+COPY tools tools
 COPY tests tests
 COPY grafana-plugin/backend grafana-plugin/backend
 RUN target="$(uname -m)-unknown-linux-musl" \

@@ -26,6 +26,7 @@ COPY kpi-core kpi-core
 COPY pg_iot_kpi pg_iot_kpi
 COPY collector collector
 COPY fuzz fuzz
+COPY tools tools
 COPY tests tests
 COPY grafana-plugin/backend grafana-plugin/backend
 COPY sql sql

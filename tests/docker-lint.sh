@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # What can be said of docker/ without running a container, as TAP: the compose files by a real parser, the Dockerfiles, the scripts.
 set -uo pipefail
-. "$(dirname "${BASH_SOURCE[0]}")/env.sh"
+. "$(dirname "${BASH_SOURCE[0]}")/../tools/env.sh"
 cd "$ROOT/docker"
 WORK=$(mktemp -d)
 trap 'rm -rf "$WORK"' EXIT

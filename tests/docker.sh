@@ -3,7 +3,7 @@
 # replaced by a stand-in made of Debian's packages and this machine's Rust and Node. Compiles without optimising, for what is tried
 # are the steps. Needs root, and ten to forty minutes; docs/docker.md says what this covers and what not.
 set -euo pipefail
-. "$(dirname "${BASH_SOURCE[0]}")/env.sh"
+. "$(dirname "${BASH_SOURCE[0]}")/../tools/env.sh"
 cd "$ROOT"
 WORK=$TARGET/docker
 LOG=$WORK/log

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # fuzz.sh [SECONDS [TARGET...]]: each fuzzer for so many seconds, from the inputs in fuzz/ and from what earlier runs found.
 set -uo pipefail
-. "$(dirname "${BASH_SOURCE[0]}")/env.sh"
+. "$(dirname "${BASH_SOURCE[0]}")/../tools/env.sh"
 cd "$ROOT"
 TIME=${1:-60}
 shift $(($# > 0))

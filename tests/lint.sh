@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Format and lints of every crate. The last lines say which of the checks passed, as TAP, so that none hides another.
 set -uo pipefail
-. "$(dirname "${BASH_SOURCE[0]}")/env.sh"
+. "$(dirname "${BASH_SOURCE[0]}")/../tools/env.sh"
 use_postgres
 cd "$ROOT"
 

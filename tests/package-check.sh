@@ -2,7 +2,7 @@
 # Looks at what package.sh has made, as TAP: checksums, fields, the bill of materials, the unit, and the packages installed by dpkg
 # beside Debian's PostgreSQL 15, used there, and removed. The system stays as it is: dpkg works in a tree of its own.
 set -uo pipefail
-. "$(dirname "${BASH_SOURCE[0]}")/env.sh"
+. "$(dirname "${BASH_SOURCE[0]}")/../tools/env.sh"
 cd "$ROOT"
 OUT=$TARGET/package
 TREE=$TARGET/package-root

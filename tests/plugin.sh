@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The Grafana plugin's front end: types, lints, unit tests, the bundle, and its editors in a real browser.
 set -uo pipefail
-. "$(dirname "${BASH_SOURCE[0]}")/env.sh"
+. "$(dirname "${BASH_SOURCE[0]}")/../tools/env.sh"
 cd "$ROOT/grafana-plugin"
 
 # Unpacks the package and looks at it as Grafana does: the folder, what is in it, and whether its backend shakes hands.

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Every test. A stage that fails hides none of the others; the last line counts, and the exit code says the same.
 set -uo pipefail
-. "$(dirname "${BASH_SOURCE[0]}")/env.sh"
+. "$(dirname "${BASH_SOURCE[0]}")/../tools/env.sh"
 
 HERE=$ROOT/tests
 LOGS=$TARGET/test-logs
@@ -36,18 +36,18 @@ stage() {
 # on_this_postgres TARGET...: everything that needs the server which PG_CONFIG names; of the crates' tests those of TARGET.
 on_this_postgres() {
     use_postgres
-    stage "install into PostgreSQL $PG_MAJOR" "$HERE/install.sh" || return
-    stage "regression tests, PostgreSQL $PG_MAJOR" env BUILD_ALL=1 "$HERE/run.sh" pg-regress
+    stage "install into PostgreSQL $PG_MAJOR" "$ROOT/tools/install.sh" tests || return
+    stage "regression tests, PostgreSQL $PG_MAJOR" env BUILD_ALL=1 "$ROOT/tools/run.sh" pg-regress
     # Always all default members together: a part of them would have other features, and compile their dependencies anew.
     stage "crates, PostgreSQL $PG_MAJOR" cargo test --no-fail-fast "$@"
 }
 
 # With the collector of the tests: what is tried is the packing.
 packages() {
-    env -u PG_CONFIG COLLECTOR="$TARGET/debug/iot-kpi-collector" WITHOUT_PLUGIN=1 "$HERE/package.sh" && "$HERE/package-check.sh"
+    env -u PG_CONFIG COLLECTOR="$TARGET/debug/iot-kpi-collector" WITHOUT_PLUGIN=1 "$ROOT/tools/package.sh" && "$HERE/package-check.sh"
 }
 
-stage "set-up" env WITH_BROWSER=1 "$HERE/setup.sh" || { say "0 passed, 1 failed"; exit 1; }
+stage "set-up" env WITH_BROWSER=1 "$ROOT/tools/setup.sh" || { say "0 passed, 1 failed"; exit 1; }
 use_postgres
 stage "lint" "$HERE/lint.sh"
 stage "docker" "$HERE/docker-lint.sh"
@@ -56,11 +56,11 @@ on_this_postgres
 # What they find is new each time, what was found before is tried again; `make fuzz` looks longer.
 stage "fuzzers" "$HERE/fuzz.sh" 5
 
-if [ "$PG_CONFIG" = "$PRIVATE_PG_CONFIG" ]; then
+if [ -z "$GIVEN_PG_CONFIG" ]; then
     if [ -n "${CI:-}" ]; then
-        stage "PostgreSQL 15" "$HERE/postgres-15.sh"
+        stage "PostgreSQL 15" "$ROOT/tools/postgres-15.sh"
     else
-        "$HERE/postgres-15.sh" || SUMMARY+=("PostgreSQL 15: SKIPPED, see above (CI does not skip it)")
+        "$ROOT/tools/postgres-15.sh" || SUMMARY+=("PostgreSQL 15: SKIPPED, see above (CI does not skip it)")
     fi
     if [ -x "$POSTGRES_15/usr/lib/postgresql/15/bin/postgres" ]; then
         export PG_CONFIG=$POSTGRES_15/usr/lib/postgresql/15/bin/pg_config

@@ -71,7 +71,7 @@ fn file(folder: &Path, name: &str, content: &str) -> String {
 
 /// A server that speaks TLS, whose user `certified` must show a certificate; none where PostgreSQL was built without.
 fn server(name: &str, authority: &Authority, expired: bool) -> Option<Postgres> {
-    let installation = Installation::find().unwrap();
+    let installation = Installation::for_tests().unwrap();
     if !installation.ask("--configure").unwrap().contains("openssl") {
         eprintln!(
             "PostgreSQL {} was built without TLS: nothing is tested here",

@@ -29,7 +29,7 @@ fn a_standby_serves_every_report() {
     let primary = Postgres::temporary(&[]).unwrap();
     let source = primary.store("iot");
     source.client().batch_execute(answers::FILL).unwrap();
-    let standby = primary.standby().unwrap();
+    let standby = primary.standby(&[]).unwrap();
     let copy = standby.database("iot");
     let replayed = |lsn: &str| format!("SELECT pg_last_wal_replay_lsn() >= '{lsn}'");
     await_true(&mut copy.client(), &replayed(&position(&source)), || standby.log());

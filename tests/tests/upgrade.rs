@@ -159,8 +159,8 @@ fn dropping_the_extension_leaves_every_value() {
 /// To the private PostgreSQL 18: from 15 when that is under test, else from itself.
 #[test]
 fn pg_upgrade_takes_the_store_along() {
-    let latest = Installation::private().ok().filter(has_extension);
-    let latest = latest.unwrap_or_else(|| Installation::find().unwrap());
+    let latest = Installation::private_for_tests().ok().filter(has_extension);
+    let latest = latest.unwrap_or_else(|| Installation::for_tests().unwrap());
     // PostgreSQL 18 would have checksums, which a cluster of 15 has not.
     let options = |installation: &Installation| {
         if installation.major() >= 18 {
@@ -169,7 +169,7 @@ fn pg_upgrade_takes_the_store_along() {
             vec![]
         }
     };
-    let found = Installation::find().unwrap();
+    let found = Installation::for_tests().unwrap();
     let mut old = Postgres::stopped(found.clone(), &options(&found), &[]).unwrap();
     old.start().unwrap();
     let database = old.store("iot");

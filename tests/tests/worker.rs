@@ -11,7 +11,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{scope, sleep};
 use std::time::{Duration, Instant};
 
-use iot_kpi_tests::identity::Identity;
 use iot_kpi_tests::postgres::{Postgres, Stop, shared};
 use iot_kpi_tests::upkeep::{PATIENCE, after_a_run, ask, healthy, until, with_worker};
 use postgres::{Client, fallible_iterator::FallibleIterator};
@@ -679,35 +678,9 @@ fn a_standby_does_nothing_until_it_is_promoted() {
     let server = with_worker(&["wal_level=replica"]);
     let mut primary = server.store("upkeep_standby").client();
     after_a_run(&mut primary);
-    let folder = std::env::temp_dir().join(format!("iot-kpi-standby-{}", std::process::id()));
-    let data = folder.join("data");
-    let program = server.installation().program("pg_basebackup");
-    let identity = Identity::find(&program, &std::env::temp_dir()).unwrap();
-    std::fs::create_dir_all(&folder).unwrap();
-    identity.own(&folder).unwrap();
-    let output = identity
-        .command(&program)
-        .arg(format!("--host={}", server.socket_folder().display()))
-        .arg(format!("--port={}", server.port()))
-        .args([
-            "--username=postgres",
-            "--checkpoint=fast",
-            "--write-recovery-conf",
-            "--no-sync",
-            "--pgdata",
-        ])
-        .arg(&data)
-        .output()
-        .unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    // A kept server takes its settings from its files.
-    let settings = "shared_preload_libraries = 'pg_iot_kpi'\nmax_worker_processes = 16\n";
-    std::fs::write(
-        data.join("postgresql.auto.conf"),
-        std::fs::read_to_string(data.join("postgresql.auto.conf")).unwrap() + settings,
-    )
-    .unwrap();
-    let standby = Postgres::kept(&folder).unwrap_or_else(|error| panic!("{error:#}"));
+    let standby = server
+        .standby(&["shared_preload_libraries=pg_iot_kpi", "max_worker_processes=16"])
+        .unwrap_or_else(|error| panic!("{error:#}"));
     let mut client = standby.database("upkeep_standby").client();
     assert!(ask::<bool>(&mut client, "SELECT pg_is_in_recovery()"));
     // Runs of the primary arrive here; nobody is at work.
@@ -738,9 +711,6 @@ fn a_standby_does_nothing_until_it_is_promoted() {
     drop(server);
     assert!(ask::<bool>(&mut client, "SELECT pg_promote()"));
     after_a_run(&mut client);
-    drop(client);
-    drop(standby);
-    std::fs::remove_dir_all(&folder).unwrap();
 }
 
 #[test]

@@ -61,7 +61,7 @@ impl Table {
     }
 
     /// Any other measure. It is printed at once: a run takes minutes.
-    pub(super) fn add(&mut self, name: impl Into<String>, ratio: f64, bound: Bound, detail: impl Into<String>) {
+    pub(crate) fn add(&mut self, name: impl Into<String>, ratio: f64, bound: Bound, detail: impl Into<String>) {
         let measure = Measure {
             name: name.into(),
             ratio,

@@ -3,7 +3,6 @@
 # plugin's zip, a bill of materials, checksums. For PostgreSQL 15 and 18, or for the one of PG_CONFIG=... alone.
 # COLLECTOR=/path/to/a/program packages that one instead of building a static one. ARM64=1 adds the plugin's zip for linux arm64.
 set -euo pipefail
-GIVEN_PG_CONFIG=${PG_CONFIG:-}
 . "$(dirname "${BASH_SOURCE[0]}")/env.sh"
 cd "$ROOT"
 
@@ -170,7 +169,7 @@ if [ -n "$GIVEN_PG_CONFIG" ]; then
 else
     extension "$PRIVATE_PG_CONFIG"
     if command -v apt-get > /dev/null; then
-        tests/postgres-15.sh
+        tools/postgres-15.sh
         extension "$POSTGRES_15/usr/lib/postgresql/15/bin/pg_config"
     fi
 fi

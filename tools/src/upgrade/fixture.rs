@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail, ensure};
 
 use crate::answers::{self, Answers};
-use crate::installation::root;
+use crate::installation::{Installation, root};
 use crate::postgres::{Database, Postgres};
 
 const STATES: &str = "COPY (SELECT * FROM public.states ORDER BY device_id) TO STDOUT (FORMAT binary)";
@@ -71,7 +71,7 @@ impl Fixture {
     /// # Errors
     /// When it is kept already, or something cannot be written.
     pub fn freeze() -> Result<Vec<PathBuf>> {
-        let server = Postgres::temporary(&[])?;
+        let server = Postgres::temporary_of(Installation::find()?, &[])?;
         let database = server.try_store("fixture")?;
         let mut client = database.try_client()?;
         let version: String = client

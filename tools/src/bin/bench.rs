@@ -5,8 +5,8 @@ use std::process::ExitCode;
 
 use anyhow::{Result, bail};
 use clap::Parser;
-use iot_kpi_tests::bench::{Scale, Table, groups, run, soak};
-use iot_kpi_tests::installation::target;
+use iot_kpi_tools::bench::{Scale, groups, run};
+use iot_kpi_tools::installation::target;
 
 /// The ratios of "How fast".
 #[derive(Parser)]
@@ -17,27 +17,15 @@ struct Arguments {
     /// A tenth of the data, in three minutes
     #[arg(long)]
     quick: bool,
-    /// Instead of all that: ten thousand devices live for so many seconds, while server and collector are killed
-    #[arg(long, value_name = "SECONDS")]
-    soak: Option<u64>,
-    /// What is killed when: same seed, same order
-    #[arg(long, env = "IOT_KPI_SEED", default_value_t = 42)]
-    seed: u64,
 }
 
 fn main() -> ExitCode {
-    iot_kpi_tests::exit(measure(&Arguments::parse()))
+    iot_kpi_tools::exit(measure(&Arguments::parse()))
 }
 
 fn measure(arguments: &Arguments) -> Result<()> {
     if let Some(unknown) = arguments.groups.iter().find(|name| !groups().contains(&name.as_str())) {
         bail!("there is no group {unknown}; there are {}", groups().join(", "));
-    }
-    if let Some(seconds) = arguments.soak {
-        let mut table = Table::default();
-        soak::run(seconds, arguments.seed, &mut table)?;
-        println!("{}", table.ending());
-        return table.write(&target().join("soak.json"));
     }
     let scale = Scale {
         quick: arguments.quick,

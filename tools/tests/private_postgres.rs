@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use std::thread::sleep;
 use std::time::Duration;
 
-use iot_kpi_tests::postgres::{Postgres, Stop, shared};
+use iot_kpi_tools::postgres::{Postgres, Stop, shared};
 use postgres::{Client, NoTls};
 
 #[test]

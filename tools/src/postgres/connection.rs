@@ -94,7 +94,7 @@ impl Postgres {
             .port(self.port())
             .user("postgres")
             .dbname(database)
-            .application_name("iot-kpi-tests")
+            .application_name("iot-kpi-tools")
             .connect_timeout(Duration::from_secs(10))
             .connect(NoTls)
             .with_context(|| format!("connect to database {database} in {}", self.socket_folder().display()))

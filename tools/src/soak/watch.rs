@@ -4,7 +4,7 @@ use std::fs;
 
 use anyhow::{Context, Result};
 
-use super::super::table::{Bound, Table};
+use crate::bench::{Bound, Table};
 use crate::postgres::Postgres;
 
 /// A collector of less than this many seconds is still filling its buffers.

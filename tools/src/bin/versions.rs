@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::{Result, bail};
 use clap::{Parser, Subcommand};
-use iot_kpi_tests::upgrade::{Fixture, Step};
+use iot_kpi_tools::upgrade::{Fixture, Step};
 
 /// The versions of the extension's SQL.
 #[derive(Parser)]
@@ -23,7 +23,7 @@ enum Action {
 }
 
 fn main() -> ExitCode {
-    iot_kpi_tests::exit(match Arguments::parse().action {
+    iot_kpi_tools::exit(match Arguments::parse().action {
         Action::Step => step(),
         Action::Freeze => freeze(),
     })

@@ -76,17 +76,26 @@ pub fn shared() -> &'static Postgres {
 }
 
 impl Postgres {
-    /// A server with empty data in a temporary folder, quick and forgetful, with further settings (`"work_mem=64MB"`).
+    /// A server for a test: with empty data in a temporary folder, quick and forgetful, with further settings (`"work_mem=64MB"`),
+    /// of the tests' own installation.
     ///
     /// # Errors
     /// When there is no PostgreSQL at hand or it does not start; the message has the end of its log.
     pub fn temporary(settings: &[&str]) -> Result<Self> {
-        let mut server = Self::stopped(Installation::find()?, &[], settings)?;
+        Self::temporary_of(Installation::for_tests()?, settings)
+    }
+
+    /// As [`Postgres::temporary`], of the given programs.
+    ///
+    /// # Errors
+    /// As [`Postgres::temporary`].
+    pub fn temporary_of(installation: Installation, settings: &[&str]) -> Result<Self> {
+        let mut server = Self::stopped(installation, &[], settings)?;
         server.start()?;
         Ok(server)
     }
 
-    /// As [`Postgres::temporary`], of the given programs and with further options of `initdb`, and not started yet.
+    /// As [`Postgres::temporary_of`], with further options of `initdb`, and not started yet.
     ///
     /// # Errors
     /// When `initdb` fails.
@@ -96,12 +105,12 @@ impl Postgres {
         Ok(server)
     }
 
-    /// A streaming standby of this server, started.
+    /// A streaming standby of this server, started, with further settings.
     ///
     /// # Errors
     /// When the data cannot be copied, or it does not start.
-    pub fn standby(&self) -> Result<Self> {
-        let mut standby = Self::without_data(self.installation.clone(), &[])?;
+    pub fn standby(&self, settings: &[&str]) -> Result<Self> {
+        let mut standby = Self::without_data(self.installation.clone(), settings)?;
         let output = standby
             .command("pg_basebackup")
             .args([

@@ -6,8 +6,8 @@ use anyhow::{Context, Result};
 use chrono::{DateTime, TimeDelta, Utc};
 use postgres::{Client, CopyOutReader};
 
-use super::super::table::{Bound, Table};
 use super::{interval, tick_of};
+use crate::bench::{Bound, Table};
 use crate::postgres::Database;
 
 /// What a collector may have in hand when it is killed: what was not yet written or spooled.

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# run.sh PROGRAM ARGUMENT...: builds the programs of the collector and the tests crate, and becomes one of the latter.
+# run.sh PROGRAM ARGUMENT...: builds the programs of this folder, of the tests and of the collector, and becomes one of them.
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/env.sh"
 use_postgres
@@ -9,6 +9,6 @@ cd "$ROOT"
 if [ "$1" = demo ] && { [ -n "${GRAFANA_HOME:-}" ] || command -v grafana grafana-server > /dev/null; }; then
     export BUILD_ALL=1
 fi
-[ -n "${BUILD_ALL:-}" ] && PACKAGES=() || PACKAGES=(--package iot-kpi-tests --package iot-kpi-collector)
+[ -n "${BUILD_ALL:-}" ] && PACKAGES=() || PACKAGES=(--package iot-kpi-tools --package iot-kpi-tests --package iot-kpi-collector)
 cargo build --bins ${PACKAGES[@]+"${PACKAGES[@]}"}
 exec "${CARGO_TARGET_DIR:-$TARGET}/debug/$1" "${@:2}"

