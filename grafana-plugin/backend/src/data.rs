@@ -100,7 +100,9 @@ impl DataService {
                 Err(error) => return Err(error),
                 Ok(mut frames) => {
                     if let (Some(channel), Some(first)) = (&channel, frames.first_mut()) {
-                        first.meta.custom = Some(Custom { stream: channel.path() });
+                        first.meta.custom = Some(Custom {
+                            stream: channel.path(&settings.id),
+                        });
                     }
                     return frames.into_iter().map(|frame| frame.encode(&query.ref_id)).collect();
                 }

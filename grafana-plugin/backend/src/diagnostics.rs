@@ -3,7 +3,7 @@
 use crate::error::Error;
 use crate::pool::Pools;
 use crate::session::Session;
-use crate::settings::{Settings, TlsMode};
+use crate::settings::{Settings, SourceId, TlsMode};
 use crate::statement::Statement;
 use crate::stream::Running;
 use grafana_plugin_sdk::pluginv2::check_health_response::HealthStatus;
@@ -107,7 +107,8 @@ impl DiagnosticsService {
              # HELP iot_kpi_connections Connections by data source and state.\n# TYPE iot_kpi_connections gauge\n"
         );
         for pool in self.pools.states() {
-            // Grafana's ids are letters, digits, - and _; nothing to escape.
+            // Grafana's uids are letters, digits, - and _; nothing to escape.
+            let SourceId { organisation, uid } = &pool.source;
             let states = [
                 ("open", pool.size),
                 ("idle", pool.available),
@@ -118,14 +119,16 @@ impl DiagnosticsService {
                 // Writing to a string cannot fail.
                 let _ = writeln!(
                     text,
-                    "iot_kpi_connections{{datasource=\"{}\",state=\"{state}\"}} {number}",
-                    pool.uid
+                    "iot_kpi_connections{{datasource=\"{uid}\",organisation=\"{organisation}\",state=\"{state}\"}} {number}"
                 );
             }
         }
         text.push_str("# HELP iot_kpi_streams Streams that run, by data source.\n# TYPE iot_kpi_streams gauge\n");
-        for (uid, number) in self.streams.counts() {
-            let _ = writeln!(text, "iot_kpi_streams{{datasource=\"{uid}\"}} {number}");
+        for (SourceId { organisation, uid }, number) in self.streams.counts() {
+            let _ = writeln!(
+                text,
+                "iot_kpi_streams{{datasource=\"{uid}\",organisation=\"{organisation}\"}} {number}"
+            );
         }
         text
     }

@@ -4,7 +4,7 @@ use crate::cancel::Canceller;
 use crate::error::Error;
 use crate::manager::Manager;
 use crate::session::Session;
-use crate::settings::Settings;
+use crate::settings::{Settings, SourceId};
 use crate::tls::Tls;
 use deadpool::Runtime;
 use deadpool::managed::{Pool, PoolError, TimeoutType, Timeouts};
@@ -19,10 +19,10 @@ const IDLE: Duration = Duration::from_secs(300);
 /// Data sources that were not asked for so long lose their pool.
 const FORGOTTEN: Duration = Duration::from_secs(3_600);
 
-/// The pools of all data sources of this process.
+/// The pools of all data sources of this process, in whatever organisation.
 #[derive(Clone, Default)]
 pub struct Pools {
-    sources: Arc<Mutex<HashMap<String, Arc<Source>>>>,
+    sources: Arc<Mutex<HashMap<SourceId, Arc<Source>>>>,
 }
 
 /// A data source's pool and its settings.
@@ -36,7 +36,7 @@ pub struct Source {
 
 /// What CollectMetrics tells of a pool.
 pub(crate) struct PoolState {
-    pub(crate) uid: String,
+    pub(crate) source: SourceId,
     pub(crate) size: usize,
     pub(crate) available: usize,
     pub(crate) waiting: usize,
@@ -50,7 +50,7 @@ impl Pools {
     /// When TLS is configured wrongly.
     pub fn source(&self, settings: Settings) -> Result<Arc<Source>, Error> {
         let mut sources = self.sources.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(source) = sources.get(&settings.uid) {
+        if let Some(source) = sources.get(&settings.id) {
             let same = source.settings.fingerprint == settings.fingerprint;
             // A request that was on its way when the settings changed is answered by the new ones.
             if same || source.settings.updated > settings.updated {
@@ -59,7 +59,7 @@ impl Pools {
             }
         }
         let source = Arc::new(Source::new(settings)?);
-        if let Some(old) = sources.insert(source.settings.uid.clone(), Arc::clone(&source)) {
+        if let Some(old) = sources.insert(source.settings.id.clone(), Arc::clone(&source)) {
             old.pool.close();
         }
         Ok(source)
@@ -98,7 +98,7 @@ impl Pools {
         let state = |source: &Arc<Source>| {
             let status = source.pool.status();
             PoolState {
-                uid: source.settings.uid.clone(),
+                source: source.settings.id.clone(),
                 size: status.size,
                 available: status.available,
                 waiting: status.waiting,

@@ -62,11 +62,21 @@ impl Default for Open {
     }
 }
 
+/// Which data source. Grafana keeps a uid unique within an organisation only, and one process serves all organisations:
+/// whatever is kept between two calls is kept under both.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SourceId {
+    /// Grafana's number of the organisation.
+    pub organisation: i64,
+    /// Grafana's id of the data source, unique in it.
+    pub uid: String,
+}
+
 /// A data source's configuration, checked.
 #[derive(Clone)]
 pub struct Settings {
-    /// Grafana's id of the data source.
-    pub uid: String,
+    /// Whose it is.
+    pub id: SourceId,
     /// When it was last changed, in ms.
     pub updated: i64,
     /// A hash of everything in it.
@@ -119,20 +129,20 @@ impl Settings {
     /// # Errors
     /// When the data source is missing or a setting is missing or malformed; the message names it.
     pub fn from_context(context: Option<&PluginContext>) -> Result<Self, Error> {
-        let instance = context
-            .and_then(|context| context.data_source_instance_settings.as_ref())
-            .ok_or_else(|| Error::Query("the call names no data source".to_owned()))?;
-        Self::from_instance(instance)
+        let named = context.and_then(|context| Some((context.org_id, context.data_source_instance_settings.as_ref()?)));
+        let (organisation, instance) = named.ok_or_else(|| Error::Query("the call names no data source".to_owned()))?;
+        let uid = instance.uid.clone();
+        Self::from_instance(SourceId { organisation, uid }, instance)
     }
 
-    fn from_instance(instance: &DataSourceInstanceSettings) -> Result<Self, Error> {
+    fn from_instance(id: SourceId, instance: &DataSourceInstanceSettings) -> Result<Self, Error> {
         let open = parse_open(&instance.json_data)?;
         let secret = |name: &str| {
             let value = instance.decrypted_secure_json_data.get(name);
             value.cloned().unwrap_or_default()
         };
         let settings = Settings {
-            uid: instance.uid.clone(),
+            id,
             updated: instance.last_updated_ms,
             fingerprint: fingerprint(instance),
             host: required("host", open.host, "give the name or address of the PostgreSQL server")?,

@@ -1,13 +1,14 @@
 //! Live panels: a query asked again every few seconds for as long as somebody looks, once for all who look at the same.
 //!
-//! The channel's path is a hash of the query, so nobody can slip another query under a path that others listen to. Between
-//! two questions a stream holds no connection; it waits for one of the pool's like any panel.
+//! The channel's path is a hash of the data source and the query, so nobody can slip another query, or another organisation's,
+//! under a path that others listen to. Between two questions a stream holds no connection; it waits for one of the pool's like
+//! any panel.
 
 use crate::error::Error;
 use crate::frame::Frame;
 use crate::pool::Pools;
 use crate::query::{Call, Query};
-use crate::settings::Settings;
+use crate::settings::{Settings, SourceId};
 use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::stream::unfold;
 use grafana_plugin_sdk::pluginv2::stream_server::Stream;
@@ -76,9 +77,10 @@ impl Channel {
         Ok(())
     }
 
-    /// The channel's path: the same for the same query, however it was written.
-    pub(crate) fn path(&self) -> String {
-        let text = json!({"query": self.query, "seconds": self.seconds}).to_string();
+    /// The channel's path at a data source: the same for the same query, however it was written.
+    pub(crate) fn path(&self, source: &SourceId) -> String {
+        let source = (source.organisation, source.uid.as_str());
+        let text = json!({"source": source, "query": self.query, "seconds": self.seconds}).to_string();
         let hash = Sha256::digest(text.as_bytes());
         hash.iter().map(|byte| format!("{byte:02x}")).collect()
     }
@@ -109,35 +111,35 @@ pub struct StreamService {
     pub(crate) running: Running,
 }
 
-/// How many streams run, by data source's uid.
+/// How many streams run, by data source.
 #[derive(Clone, Default)]
-pub(crate) struct Running(Arc<Mutex<HashMap<String, usize>>>);
+pub(crate) struct Running(Arc<Mutex<HashMap<SourceId, usize>>>);
 
 /// One of them, as long as this lives.
 struct Place {
     running: Running,
-    uid: String,
+    source: SourceId,
 }
 
 impl Running {
     /// All of them, for CollectMetrics.
-    pub(crate) fn counts(&self) -> HashMap<String, usize> {
+    pub(crate) fn counts(&self) -> HashMap<SourceId, usize> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn count(&self, uid: &str) -> usize {
+    fn count(&self, source: &SourceId) -> usize {
         let running = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        running.get(uid).copied().unwrap_or(0)
+        running.get(source).copied().unwrap_or(0)
     }
 
-    fn begin(&self, uid: &str) -> Option<Place> {
+    fn begin(&self, source: &SourceId) -> Option<Place> {
         let mut running = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = running.entry(uid.to_owned()).or_default();
+        let count = running.entry(source.clone()).or_default();
         (*count < MOST).then(|| {
             *count += 1;
             Place {
                 running: self.clone(),
-                uid: uid.to_owned(),
+                source: source.clone(),
             }
         })
     }
@@ -146,10 +148,10 @@ impl Running {
 impl Drop for Place {
     fn drop(&mut self) {
         let mut running = self.running.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(count) = running.get_mut(&self.uid) {
+        if let Some(count) = running.get_mut(&self.source) {
             *count -= 1;
             if *count == 0 {
-                running.remove(&self.uid);
+                running.remove(&self.source);
             }
         }
     }
@@ -217,8 +219,8 @@ impl Stream for StreamService {
         let request = request.into_inner();
         let settings = Settings::from_context(request.plugin_context.as_ref()).map_err(unusable)?;
         let word = match Channel::parse(&request.data) {
-            Ok(channel) if channel.path() != request.path => Word::NotFound,
-            Ok(_) if self.running.count(&settings.uid) >= MOST => {
+            Ok(channel) if channel.path(&settings.id) != request.path => Word::NotFound,
+            Ok(_) if self.running.count(&settings.id) >= MOST => {
                 tracing::warn!(
                     most = MOST,
                     "too many streams of one data source; its panels refresh instead"
@@ -241,10 +243,10 @@ impl Stream for StreamService {
         let request = request.into_inner();
         let settings = Settings::from_context(request.plugin_context.as_ref()).map_err(unusable)?;
         let channel = Channel::parse(&request.data).map_err(unusable)?;
-        if channel.path() != request.path {
+        if channel.path(&settings.id) != request.path {
             return Err(Status::not_found("the path is not that of this query"));
         }
-        let place = self.running.begin(&settings.uid);
+        let place = self.running.begin(&settings.id);
         let place =
             place.ok_or_else(|| Status::resource_exhausted(format!("{MOST} streams of one data source run")))?;
         let tail = Tail {

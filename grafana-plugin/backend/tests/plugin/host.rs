@@ -165,6 +165,8 @@ impl Drop for Host {
 /// A data source's configuration.
 #[derive(Clone)]
 pub(crate) struct Source {
+    /// Grafana's number of the organisation that it belongs to.
+    pub(crate) organisation: i64,
     pub(crate) uid: String,
     pub(crate) updated: i64,
     pub(crate) json: Value,
@@ -174,6 +176,7 @@ pub(crate) struct Source {
 impl Source {
     pub(crate) fn of(server: &Postgres, database: &str) -> Self {
         Source {
+            organisation: 1,
             uid: database.to_owned(),
             updated: 1,
             json: json!({
@@ -182,6 +185,13 @@ impl Source {
             }),
             secrets: HashMap::from([("password".to_owned(), server.password().to_owned())]),
         }
+    }
+
+    /// As another organisation has one, which knows nothing of this one: a uid is taken in one organisation only.
+    pub(crate) fn of_organisation(mut self, organisation: i64, uid: &str) -> Self {
+        self.organisation = organisation;
+        self.uid = uid.to_owned();
+        self
     }
 
     /// With another setting, under another id.
@@ -193,7 +203,7 @@ impl Source {
 
     pub(crate) fn context(&self, role: &str) -> PluginContext {
         PluginContext {
-            org_id: 1,
+            org_id: self.organisation,
             plugin_id: "iotkpi-postgres-datasource".to_owned(),
             user: Some(User {
                 login: "someone".to_owned(),

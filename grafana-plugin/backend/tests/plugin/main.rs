@@ -8,6 +8,7 @@ mod described;
 mod health;
 mod host;
 mod load;
+mod organisations;
 mod process;
 mod queries;
 mod rest;

@@ -9,7 +9,7 @@ use iot_kpi_grafana::resource::routes::ROUTES;
 use serde_json::{Value, json};
 use std::collections::{BTreeSet, HashMap};
 
-struct Caller<'a> {
+pub(crate) struct Caller<'a> {
     host: &'a Host,
     source: Source,
     role: &'static str,
@@ -18,7 +18,7 @@ struct Caller<'a> {
 }
 
 impl<'a> Caller<'a> {
-    fn new(host: &'a Host, source: &Source) -> Self {
+    pub(crate) fn new(host: &'a Host, source: &Source) -> Self {
         Caller {
             host,
             source: source.clone(),
@@ -67,7 +67,7 @@ impl<'a> Caller<'a> {
         )
     }
 
-    fn call(&self, method: &str, address: &str, body: &Value) -> (i32, Value) {
+    pub(crate) fn call(&self, method: &str, address: &str, body: &Value) -> (i32, Value) {
         let body = if body.is_null() {
             String::new()
         } else {
@@ -85,7 +85,7 @@ impl<'a> Caller<'a> {
         (code, answer)
     }
 
-    fn get(&self, address: &str) -> Value {
+    pub(crate) fn get(&self, address: &str) -> Value {
         let (code, value) = self.call("GET", address, &Value::Null);
         assert_eq!(code, 200, "{address}: {value}");
         value

@@ -12,9 +12,9 @@ use tokio_stream::StreamExt;
 use tonic::transport::Channel;
 use tonic::{Code, Status, Streaming};
 
-struct Listener<'a> {
-    host: &'a Host,
-    source: Source,
+pub(crate) struct Listener<'a> {
+    pub(crate) host: &'a Host,
+    pub(crate) source: Source,
 }
 
 impl Listener<'_> {
@@ -22,7 +22,7 @@ impl Listener<'_> {
         StreamClient::new(self.host.channel())
     }
 
-    fn subscribe(&self, path: &str, data: &Value) -> Word {
+    pub(crate) fn subscribe(&self, path: &str, data: &Value) -> Word {
         let request = SubscribeStreamRequest {
             plugin_context: Some(self.source.context("Viewer")),
             path: path.to_owned(),
@@ -36,7 +36,7 @@ impl Listener<'_> {
         response.unwrap().into_inner().status()
     }
 
-    fn run(&self, path: &str, data: &Value) -> Result<Streaming<StreamPacket>, Status> {
+    pub(crate) fn run(&self, path: &str, data: &Value) -> Result<Streaming<StreamPacket>, Status> {
         let request = RunStreamRequest {
             plugin_context: Some(self.source.context("Viewer")),
             path: path.to_owned(),
@@ -47,14 +47,14 @@ impl Listener<'_> {
         response.map(tonic::Response::into_inner)
     }
 
-    fn next(&self, stream: &mut Streaming<StreamPacket>) -> Value {
+    pub(crate) fn next(&self, stream: &mut Streaming<StreamPacket>) -> Value {
         let packet = async { tokio::time::timeout(std::time::Duration::from_secs(30), stream.next()).await };
         let packet = self.host.runtime.block_on(packet).expect("a packet within 30 s");
         serde_json::from_slice(&packet.expect("a packet").expect("no error").data).unwrap()
     }
 
     /// The path that the panel's own answer names, over a window that ends now.
-    fn path(&self, query: &Value, seconds: i64) -> Option<String> {
+    pub(crate) fn path(&self, query: &Value, seconds: i64) -> Option<String> {
         let now = chrono::Utc::now().timestamp_millis();
         let mut query = panel("A", query);
         query.time_range = Some(TimeRange {
@@ -120,7 +120,7 @@ fn a_live_panel_is_kept_up_to_date_as_long_as_somebody_looks() {
 
     let streams = || {
         host.metrics()
-            .contains("iot_kpi_streams{datasource=\"plugin_stream\"} 1\n")
+            .contains("iot_kpi_streams{datasource=\"plugin_stream\",organisation=\"1\"} 1\n")
     };
     assert!(streams(), "{}", host.metrics());
     drop(stream);
