@@ -17,6 +17,9 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tonic::{Request, Response, Status};
 
+/// Most queries of a request: a panel has a dozen, and each takes memory while it waits for its turn.
+const MOST_QUERIES: usize = 1_000;
+
 /// The service.
 #[derive(Clone)]
 pub struct DataService {
@@ -29,6 +32,10 @@ pub struct DataService {
 impl Data for DataService {
     async fn query_data(&self, request: Request<QueryDataRequest>) -> Result<Response<QueryDataResponse>, Status> {
         let request = request.into_inner();
+        if request.queries.len() > MOST_QUERIES {
+            let problem = format!("{} queries at once; send {MOST_QUERIES} at most", request.queries.len());
+            return Err(Status::invalid_argument(problem));
+        }
         let settings = Settings::from_context(request.plugin_context.as_ref());
         let mut responses = HashMap::new();
         let settings = match settings {
@@ -43,7 +50,7 @@ impl Data for DataService {
         // Dropped when Grafana cancels the call: each task ends, and its session has PostgreSQL cancel the statement.
         let mut tasks = JoinSet::new();
         for query in request.queries {
-            let (service, settings) = (self.clone(), settings.clone());
+            let (service, settings) = (self.clone(), Arc::clone(&settings));
             tasks.spawn(async move { (query.ref_id.clone(), service.answer(settings, query).await) });
         }
         let mut stopped = self.stopped.clone();
@@ -61,7 +68,7 @@ impl Data for DataService {
 }
 
 impl DataService {
-    async fn answer(&self, settings: Settings, query: DataQuery) -> DataResponse {
+    async fn answer(&self, settings: Arc<Settings>, query: DataQuery) -> DataResponse {
         let answer = self.frames(settings, &query).await;
         self.counters.queried(answer.is_ok());
         match answer {
@@ -71,19 +78,24 @@ impl DataService {
                 ..DataResponse::default()
             },
             Err(error) => {
-                tracing::info!(ref_id = query.ref_id, status = error.status(), %error, "query failed");
+                tracing::info!(
+                    ref_id = query.ref_id,
+                    status = error.status(),
+                    error = error.message(),
+                    "query failed"
+                );
                 refusal(&error)
             }
         }
     }
 
-    async fn frames(&self, settings: Settings, query: &DataQuery) -> Result<Vec<Vec<u8>>, Error> {
+    async fn frames(&self, settings: Arc<Settings>, query: &DataQuery) -> Result<Vec<Vec<u8>>, Error> {
         let parsed = Arc::new(Query::parse(&query.json)?);
         let call = call(query)?;
         let channel = Channel::of_panel(&parsed, &call, Utc::now());
         let mut second_try = false;
         loop {
-            let source = self.pools.source(settings.clone())?;
+            let source = self.pools.source(&settings)?;
             let frames = match source.session().await {
                 Ok(session) => {
                     let (parsed, call) = (Arc::clone(&parsed), call.clone());
@@ -132,7 +144,7 @@ fn call(query: &DataQuery) -> Result<Call, Error> {
 
 fn refusal(error: &Error) -> DataResponse {
     DataResponse {
-        error: error.to_string(),
+        error: error.message(),
         status: error.status(),
         ..DataResponse::default()
     }

@@ -66,8 +66,8 @@ impl Diagnostics for DiagnosticsService {
     ) -> Result<Response<CheckHealthResponse>, Status> {
         let settings = Settings::from_context(request.get_ref().plugin_context.as_ref());
         let verdict = match settings {
-            Ok(settings) => check(&self.pools, settings).await,
-            Err(error) => unwell("settings", error.to_string(), ""),
+            Ok(settings) => check(&self.pools, &settings).await,
+            Err(error) => unwell("settings", error.message(), ""),
         };
         if !verdict.healthy {
             tracing::info!(reason = verdict.reason, "health check failed");
@@ -135,13 +135,13 @@ impl DiagnosticsService {
 }
 
 /// Looks at the way to the database, and at what is there.
-pub async fn check(pools: &Pools, settings: Settings) -> Verdict {
+pub async fn check(pools: &Pools, settings: &Arc<Settings>) -> Verdict {
     let place = format!("{}:{}", settings.host, settings.port);
     let mut tries = 0;
     loop {
-        let looked = match pools.source(settings.clone()) {
+        let looked = match pools.source(settings) {
             Ok(source) => match source.session().await {
-                Ok(mut session) => look(&mut session, &settings).await,
+                Ok(mut session) => look(&mut session, settings).await,
                 Err(error) => Err(error),
             },
             Err(error) => Err(error),
@@ -150,7 +150,7 @@ pub async fn check(pools: &Pools, settings: Settings) -> Verdict {
         match looked {
             Ok(verdict) => return verdict,
             Err(error) if error.wants_new_connection() && tries < 2 => {}
-            Err(error) => return explain(&error, &settings, &place),
+            Err(error) => return explain(&error, settings, &place),
         }
     }
 }
@@ -215,7 +215,7 @@ fn unwell(reason: &'static str, message: String, more: &str) -> Verdict {
 
 /// What an error means to the person who set up the data source.
 fn explain(error: &Error, settings: &Settings, place: &str) -> Verdict {
-    let more = error.to_string();
+    let more = error.message();
     let Error::Database(database) = error else {
         let reason = match error {
             Error::ConnectTimeout(_) => "time-out",

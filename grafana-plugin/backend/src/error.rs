@@ -1,6 +1,29 @@
 //! What can go wrong, as a person reads it. No message repeats a secret.
 
+use std::borrow::Cow;
 use tokio_postgres::error::{DbError, SqlState};
+
+/// Most characters of a value that a message repeats.
+const LONGEST_VALUE: usize = 100;
+/// Most characters of a message.
+const LONGEST_MESSAGE: usize = 2_000;
+
+/// A value that a message repeats: its beginning, where it is long.
+pub(crate) fn shown(value: &str) -> Cow<'_, str> {
+    cut(value, LONGEST_VALUE)
+}
+
+/// A message, cut off where it is longer than anybody reads: what it repeats may be as long as people like to send it.
+pub(crate) fn shortened(message: &str) -> String {
+    cut(message, LONGEST_MESSAGE).into_owned()
+}
+
+fn cut(text: &str, most: usize) -> Cow<'_, str> {
+    match text.char_indices().nth(most) {
+        Some((end, _)) => Cow::Owned(format!("{}…", &text[..end])),
+        None => Cow::Borrowed(text),
+    }
+}
 
 /// Everything that can fail here.
 #[derive(Debug, thiserror::Error)]
@@ -61,6 +84,11 @@ pub enum Error {
 }
 
 impl Error {
+    /// What a person reads, and the log keeps.
+    pub fn message(&self) -> String {
+        shortened(&self.to_string())
+    }
+
     /// The HTTP status that says the same to Grafana.
     pub fn status(&self) -> i32 {
         match self {

@@ -31,6 +31,7 @@ pub mod error;
 pub mod frame;
 #[cfg(fuzzing)]
 pub mod fuzzing;
+mod json;
 mod manager;
 pub mod pool;
 pub mod query;

@@ -28,7 +28,7 @@ pub struct Pools {
 /// A data source's pool and its settings.
 pub struct Source {
     /// As they were when the pool was made.
-    pub settings: Settings,
+    pub settings: Arc<Settings>,
     pool: Pool<Manager>,
     tls: Tls,
     used: Mutex<tokio::time::Instant>,
@@ -48,7 +48,7 @@ impl Pools {
     ///
     /// # Errors
     /// When TLS is configured wrongly.
-    pub fn source(&self, settings: Settings) -> Result<Arc<Source>, Error> {
+    pub fn source(&self, settings: &Arc<Settings>) -> Result<Arc<Source>, Error> {
         let mut sources = self.sources.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(source) = sources.get(&settings.id) {
             let same = source.settings.fingerprint == settings.fingerprint;
@@ -58,7 +58,7 @@ impl Pools {
                 return Ok(Arc::clone(source));
             }
         }
-        let source = Arc::new(Source::new(settings)?);
+        let source = Arc::new(Source::new(Arc::clone(settings))?);
         if let Some(old) = sources.insert(source.settings.id.clone(), Arc::clone(&source)) {
             old.pool.close();
         }
@@ -110,7 +110,7 @@ impl Pools {
 }
 
 impl Source {
-    fn new(settings: Settings) -> Result<Self, Error> {
+    fn new(settings: Arc<Settings>) -> Result<Self, Error> {
         let tls = Tls::from_settings(&settings)?;
         let mut config = tokio_postgres::Config::new();
         config

@@ -109,12 +109,12 @@ impl Session {
         let stream = self.client()?.query_raw(prepared, &statement.params).await?;
         tokio::pin!(stream);
         while let Some(row) = stream.try_next().await? {
-            if columns.rows() == limit {
-                return Ok(columns.finish(true));
+            if let Some(cut) = columns.full(limit) {
+                return Ok(columns.finish(Some(cut)));
             }
             columns.push(&row)?;
         }
-        Ok(columns.finish(false))
+        Ok(columns.finish(None))
     }
 
     /// Runs a statement for its rows, few of them.
@@ -148,7 +148,7 @@ impl Session {
     /// A result after which rows may still be on their way.
     async fn finish(&mut self, result: Result<Table, Error>) -> Result<Table, Error> {
         let unread = match &result {
-            Ok(table) => table.truncated,
+            Ok(table) => table.cut.is_some(),
             Err(error) => !matches!(error, Error::Database(_)),
         };
         if unread {

@@ -5,6 +5,7 @@ use grafana_plugin_sdk::pluginv2::{DataSourceInstanceSettings, PluginContext};
 use serde::{Deserialize, Deserializer};
 use sha2::{Digest, Sha256};
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// How a connection is protected, as libpq names it.
@@ -128,11 +129,11 @@ impl Settings {
     ///
     /// # Errors
     /// When the data source is missing or a setting is missing or malformed; the message names it.
-    pub fn from_context(context: Option<&PluginContext>) -> Result<Self, Error> {
+    pub fn from_context(context: Option<&PluginContext>) -> Result<Arc<Self>, Error> {
         let named = context.and_then(|context| Some((context.org_id, context.data_source_instance_settings.as_ref()?)));
         let (organisation, instance) = named.ok_or_else(|| Error::Query("the call names no data source".to_owned()))?;
         let uid = instance.uid.clone();
-        Self::from_instance(SourceId { organisation, uid }, instance)
+        Self::from_instance(SourceId { organisation, uid }, instance).map(Arc::new)
     }
 
     fn from_instance(id: SourceId, instance: &DataSourceInstanceSettings) -> Result<Self, Error> {

@@ -53,7 +53,7 @@ impl Channel {
     /// From what a browser sends when it subscribes: `{"query": …, "seconds": …}`.
     fn parse(data: &[u8]) -> Result<Self, Error> {
         let malformed = |what: &str| Error::Query(format!("the subscription cannot be read: {what}"));
-        let data: Value = serde_json::from_slice(data).map_err(|error| malformed(&error.to_string()))?;
+        let data = crate::json::parse(data).map_err(|problem| malformed(&problem))?;
         let seconds = data["seconds"].as_i64().ok_or_else(|| malformed("no seconds"))?;
         let query = Query::parse(data["query"].to_string().as_bytes())?;
         let channel = Channel { query, seconds };
@@ -85,7 +85,7 @@ impl Channel {
         hash.iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
-    async fn frame(&self, pools: &Pools, settings: Settings) -> Result<Frame, Error> {
+    async fn frame(&self, pools: &Pools, settings: &Arc<Settings>) -> Result<Frame, Error> {
         let source = pools.source(settings)?;
         let mut session = source.session().await?;
         let to = Utc::now();
@@ -160,7 +160,7 @@ impl Drop for Place {
 /// A stream in progress.
 struct Tail {
     channel: Channel,
-    settings: Settings,
+    settings: Arc<Settings>,
     pools: Pools,
     stopped: watch::Receiver<bool>,
     sent: Option<Value>,
@@ -189,13 +189,14 @@ impl Tail {
         if self.sent.is_some() {
             tokio::time::sleep(PERIOD).await;
         }
-        match self.channel.frame(&self.pools, self.settings.clone()).await {
+        match self.channel.frame(&self.pools, &self.settings).await {
             Ok(frame) => frame.to_json(),
             Err(error) => {
-                tracing::info!(%error, "a stream's query failed");
+                let problem = error.message();
+                tracing::info!(error = problem, "a stream's query failed");
                 let mut last = self.sent.clone().unwrap_or_else(|| Frame::default().to_json());
                 last["schema"]["meta"]["notices"] =
-                    json!([{"severity": "warning", "text": format!("No longer up to date: {error}")}]);
+                    json!([{"severity": "warning", "text": format!("No longer up to date: {problem}")}]);
                 last
             }
         }
@@ -204,7 +205,7 @@ impl Tail {
 
 /// What a caller did wrong.
 fn unusable(error: Error) -> Status {
-    Status::invalid_argument(error.to_string())
+    Status::invalid_argument(error.message())
 }
 
 #[tonic::async_trait]
@@ -229,7 +230,7 @@ impl Stream for StreamService {
             }
             Ok(_) => Word::Ok,
             Err(error) => {
-                tracing::info!(%error, "a subscription was refused");
+                tracing::info!(error = error.message(), "a subscription was refused");
                 Word::NotFound
             }
         };

@@ -40,14 +40,27 @@ pub struct Table {
     pub columns: Vec<Column>,
     /// Their length.
     pub rows: usize,
-    /// Whether there were more rows.
-    pub truncated: bool,
+    /// Why there are no more rows, where there were some.
+    pub cut: Option<Cut>,
 }
+
+/// What an answer had too much of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cut {
+    /// More rows than the data source allows.
+    Rows,
+    /// More than [`MOST_BYTES`] in them.
+    Bytes,
+}
+
+/// Most bytes of the values of an answer. It is copied once or twice on its way, and several are at once.
+pub const MOST_BYTES: usize = 256 << 20;
 
 /// A table in the making.
 pub(crate) struct Columns {
     columns: Vec<Growing>,
     rows: usize,
+    bytes: usize,
 }
 
 struct Growing {
@@ -82,16 +95,23 @@ impl Columns {
         Ok(Columns {
             columns: columns?,
             rows: 0,
+            bytes: 0,
         })
     }
 
-    pub(crate) fn rows(&self) -> usize {
-        self.rows
+    /// Why no further row may be pushed, where none may.
+    pub(crate) fn full(&self, most_rows: usize) -> Option<Cut> {
+        if self.rows >= most_rows {
+            Some(Cut::Rows)
+        } else {
+            (self.bytes >= MOST_BYTES).then_some(Cut::Bytes)
+        }
     }
 
     pub(crate) fn push(&mut self, row: &Row) -> Result<(), Error> {
         for (index, column) in self.columns.iter_mut().enumerate() {
             let raw: Option<Raw<'_>> = row.try_get(index)?;
+            self.bytes += raw.as_ref().map_or(0, |raw| raw.0.len());
             column
                 .values
                 .push(raw.map(|raw| raw.0))
@@ -104,7 +124,7 @@ impl Columns {
         Ok(())
     }
 
-    pub(crate) fn finish(self, truncated: bool) -> Table {
+    pub(crate) fn finish(self, cut: Option<Cut>) -> Table {
         let finish = |column: Growing| {
             let kind = column.values.held();
             Column {
@@ -116,7 +136,7 @@ impl Columns {
         Table {
             columns: self.columns.into_iter().map(finish).collect(),
             rows: self.rows,
-            truncated,
+            cut,
         }
     }
 }

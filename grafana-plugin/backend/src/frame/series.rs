@@ -10,6 +10,9 @@ use arrow_array::{Array, ArrayRef, Float64Array, PrimitiveArray, StringArray, Ti
 use std::ops::Range;
 use std::sync::Arc;
 
+/// Most cells of a wide frame that is not at least half full of values.
+const MOST_CELLS: usize = 10_000_000;
+
 /// How a series presents itself: its labels and how it is shown.
 pub(crate) type Presenter<'a> = dyn Fn(&str) -> (Labels, FieldConfig) + 'a;
 
@@ -51,6 +54,16 @@ impl<'a> Rows<'a> {
         Ok(Rows { times, values, runs })
     }
 
+    /// How many series there are.
+    pub(crate) fn series(&self) -> usize {
+        self.runs.len()
+    }
+
+    /// Keeps the first so many.
+    pub(crate) fn keep(&mut self, most: usize) {
+        self.runs.truncate(most);
+    }
+
     /// A frame for each series.
     pub(crate) fn multi(&self, value_name: &str, present: &Presenter<'_>) -> Vec<Frame> {
         let frame = |run: &Run<'_>| {
@@ -77,6 +90,8 @@ impl<'a> Rows<'a> {
             .as_primitive_opt::<Float64Type>()
             .ok_or_else(|| missing(value_name))?;
         let times = self.all_times();
+        let remedy = "choose fewer devices, or longer buckets";
+        check_cells(self.runs.len(), times.len(), self.times.len(), remedy)?;
         let mut fields = vec![time_field(Arc::new(TimestampNanosecondArray::from(times.clone())))];
         for run in &self.runs {
             let (labels, config) = present(run.name);
@@ -98,21 +113,31 @@ impl<'a> Rows<'a> {
 
     /// Every instant of any series, once, in order.
     fn all_times(&self) -> Vec<i64> {
-        let of = |run: &Run<'_>| self.times.values()[run.rows.clone()].to_vec();
-        let Some((first, rest)) = self.runs.split_first() else {
-            return Vec::new();
-        };
-        let mut times = of(first);
-        for run in rest {
-            // Series of one report have the same buckets, mostly.
-            if self.times.values()[run.rows.clone()] != times[..] {
-                times.extend(of(run));
-                times.sort_unstable();
-                times.dedup();
-            }
+        let of = |run: &Run<'_>| &self.times.values()[run.rows.clone()];
+        let first = self.runs.first().map_or(&[][..], of);
+        // Series of one report have the same buckets, mostly.
+        if self.runs.iter().all(|run| of(run) == first) {
+            return first.to_vec();
         }
+        let mut times: Vec<i64> = self.runs.iter().flat_map(of).copied().collect();
+        times.sort_unstable();
+        times.dedup();
         times
     }
+}
+
+/// Fails where a wide frame would have too many cells: one for each series at each instant of any, whether it has a value then or not.
+pub(crate) fn check_cells(series: usize, instants: usize, values: usize, remedy: &str) -> Result<(), Error> {
+    let (cells, most) = (
+        series.saturating_mul(instants),
+        MOST_CELLS.max(values.saturating_mul(2)),
+    );
+    if cells > most {
+        return Err(Error::Query(format!(
+            "{series} series at {instants} different times make {cells} cells, and a panel is given {most} at most; {remedy}"
+        )));
+    }
+    Ok(())
 }
 
 /// The time column of a frame.
@@ -153,7 +178,7 @@ mod tests {
                 column("value", Held::Number, Arc::new(values)),
             ],
             rows: rows.len(),
-            truncated: false,
+            cut: None,
         }
     }
 

@@ -1,7 +1,7 @@
 //! Device KPIs: a table with a row for each device.
 
 use super::{Ask, table_fields};
-use crate::error::Error;
+use crate::error::{Error, shown};
 use crate::frame::Frame;
 use crate::statement::Statement;
 use serde::{Deserialize, Serialize};
@@ -46,7 +46,7 @@ impl DeviceKpis {
             match fields.iter().position(|field| field.name == name) {
                 Some(index) => chosen.push(fields.remove(index)),
                 None if chosen.iter().any(|field: &crate::frame::Field| field.name == name) => {}
-                None => return Err(Error::Query(format!("device KPIs have no column \"{name}\""))),
+                None => return Err(Error::Query(format!("device KPIs have no column \"{}\"", shown(name)))),
             }
         }
         Ok(vec![Frame::table(chosen)])

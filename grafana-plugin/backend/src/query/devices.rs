@@ -1,6 +1,6 @@
 //! Which devices a query is about: by choice, by type or location, by ad-hoc filter; nothing chosen means all.
 
-use crate::error::Error;
+use crate::error::{Error, shown};
 use crate::session::Session;
 use crate::statement::{Param, Statement};
 use serde::{Deserialize, Serialize};
@@ -60,8 +60,9 @@ impl AdhocFilter {
             same @ ("=~" | "!~") => same,
             other => {
                 return Err(Error::Query(format!(
-                    "filter on \"{}\": operator \"{other}\" is not known; use =, !=, =~ or !~",
-                    self.key
+                    "filter on \"{}\": operator \"{}\" is not known; use =, !=, =~ or !~",
+                    shown(&self.key),
+                    shown(other)
                 )));
             }
         };

@@ -1,6 +1,6 @@
 //! Durations as Grafana writes them: `30s`, `5m`, `1h`, `1d`.
 
-use crate::error::Error;
+use crate::error::{Error, shown};
 use std::time::Duration;
 
 /// Days, which are as long as the time zone's clocks say, and seconds.
@@ -29,7 +29,12 @@ impl Span {
             .find(|c: char| !c.is_ascii_digit() && c != '.')
             .unwrap_or(text.len());
         let (number, unit) = (text[..digits].parse::<f64>(), text[digits..].trim());
-        let problem = || Error::Query(format!("\"{text}\" is no duration; write it as 30s, 5m, 1h or 1d"));
+        let problem = || {
+            Error::Query(format!(
+                "\"{}\" is no duration; write it as 30s, 5m, 1h or 1d",
+                shown(text)
+            ))
+        };
         let number = number.ok().filter(|number| number.is_finite()).ok_or_else(problem)?;
         let seconds = match unit {
             "ms" => 1e-3,

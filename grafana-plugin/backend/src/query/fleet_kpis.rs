@@ -1,7 +1,7 @@
 //! Fleet KPIs: numbers of the fleet as a whole, or of each group of it, for stat and gauge panels and for alerts.
 
 use super::{Ask, table_fields};
-use crate::error::Error;
+use crate::error::{Error, shown};
 use crate::frame::columns::Table;
 use crate::frame::{Field, Frame, Labels, Shape, config};
 use crate::statement::{Param, Statement};
@@ -53,17 +53,24 @@ impl FleetKpis {
             .table(Statement::new(include_str!("../../sql/fleet_kpis.sql"), params))
             .await?;
         let preset = Self::default().kpis;
-        let kpis = if self.kpis.is_empty() { &preset } else { &self.kpis };
-        for kpi in kpis {
+        let asked = if self.kpis.is_empty() { &preset } else { &self.kpis };
+        let mut kpis: Vec<&str> = Vec::new();
+        for kpi in asked {
             if !table.columns.iter().any(|column| column.name == *kpi) {
-                return Err(Error::Query(format!("fleet KPIs have no column \"{kpi}\"")));
+                return Err(Error::Query(format!("fleet KPIs have no column \"{}\"", shown(kpi))));
+            }
+            if !kpis.contains(&kpi.as_str()) {
+                kpis.push(kpi);
             }
         }
         match self.format {
-            Format::Numbers => Ok(vec![Frame::shaped(Shape::NumericWide, self.numbers(ask, kpis, &table))]),
+            Format::Numbers => Ok(vec![Frame::shaped(
+                Shape::NumericWide,
+                self.numbers(ask, &kpis, &table),
+            )]),
             Format::Table => {
                 let group = (!self.group_by.is_empty()).then_some("group_value");
-                let wanted: Vec<&str> = group.into_iter().chain(kpis.iter().map(String::as_str)).collect();
+                let wanted: Vec<&str> = group.into_iter().chain(kpis).collect();
                 let mut fields = table_fields(table);
                 fields.retain(|field| wanted.contains(&field.name.as_str()));
                 fields.sort_by_key(|field| wanted.iter().position(|name| *name == field.name));
@@ -72,11 +79,12 @@ impl FleetKpis {
         }
     }
 
-    fn numbers(&self, ask: &Ask<'_>, kpis: &[String], table: &Table) -> Vec<Field> {
+    fn numbers(&self, ask: &mut Ask<'_>, kpis: &[&str], table: &Table) -> Vec<Field> {
         let column = |name: &str| table.columns.iter().find(|column| column.name == name);
         let groups = column("group_value").and_then(|column| column.array.as_string_opt::<i32>());
         let mut fields = Vec::new();
-        for row in 0..table.rows {
+        let shown = ask.series_shown(table.rows * kpis.len());
+        for row in 0..table.rows.min(shown.div_ceil(kpis.len())) {
             let group = group_name(groups, row);
             for column in kpis.iter().filter_map(|kpi| column(kpi)) {
                 let mut labels = Labels::new();

@@ -52,7 +52,8 @@ impl KpiSeries {
         if table.rows == 0 {
             return Ok(Vec::new());
         }
-        let rows = Rows::of(&table, "time", "series", "value")?;
+        let mut rows = Rows::of(&table, "time", "series", "value")?;
+        rows.keep(ask.series_shown(rows.series()));
         let label = if self.group_by.is_empty() {
             "device_id"
         } else {

@@ -1,9 +1,19 @@
 //! Macros in SQL that a person wrote: `$__timeFilter(time)`, `$__timeGroup(time, 5m)` and their like.
+//!
+//! The text is read once, from its beginning to its end; macros that wait for their closing bracket wait on a stack, and their
+//! arguments stand at the end of what is written already. So the time it takes grows with the text alone, whatever stands in it.
 
 use super::Call;
 use super::duration::Span;
-use crate::error::Error;
+use crate::error::{Error, shown};
 use chrono::{DateTime, SecondsFormat, Utc};
+
+/// How deep macros may stand in each other. Each may double what stands in it, so it is little, and yet more than is of use.
+const DEEPEST: usize = 5;
+/// Most bytes of SQL without its macros: as much as a request of Grafana's may have.
+const LONGEST: usize = 16 * 1024 * 1024;
+/// Most arguments that a macro looks at.
+const MOST_ARGUMENTS: usize = 3;
 
 /// What a time group does with buckets that hold no row.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -31,218 +41,220 @@ pub(crate) struct Expanded {
 }
 
 /// Replaces every macro.
+///
+/// # Errors
+/// When a macro is not known, lacks an argument or its closing bracket, or stands too deep in others.
 pub(crate) fn expand(sql: &str, call: &Call) -> Result<Expanded, Error> {
-    let mut expander = Expander { call, grid: None };
-    let sql = expander.text(sql)?;
+    let mut expander = Expander {
+        call,
+        written: String::with_capacity(sql.len().min(LONGEST) + 128),
+        open: Vec::new(),
+        grid: None,
+    };
+    expander.read(sql)?;
+    if let Some(Open { name, .. }) = expander.open.first() {
+        return Err(Error::Query(format!("$__{}( has no closing bracket", shown(name))));
+    }
     Ok(Expanded {
-        sql,
+        sql: expander.written,
         grid: expander.grid,
     })
 }
 
 struct Expander<'a> {
     call: &'a Call,
+    written: String,
+    open: Vec<Open<'a>>,
     grid: Option<Grid>,
 }
 
-impl Expander<'_> {
-    fn text(&mut self, sql: &str) -> Result<String, Error> {
-        let mut out = String::with_capacity(sql.len() + 128);
-        let mut rest = sql;
-        while let Some(at) = rest.find("$__") {
-            out.push_str(&rest[..at]);
-            let word = &rest[at + 3..];
-            let end = word
-                .find(|c: char| !c.is_ascii_alphanumeric() && c != '_')
-                .unwrap_or(word.len());
-            let (name, after) = word.split_at(end);
-            let (arguments, after) = match after.strip_prefix('(') {
-                // These two are words, whatever stands behind them.
-                Some(_) if name.starts_with("interval") => (None, after),
-                Some(inside) => {
-                    let close =
-                        closing(inside).ok_or_else(|| Error::Query(format!("$__{name}( has no closing bracket")))?;
-                    (Some(self.text(&inside[..close])?), &inside[close + 1..])
-                }
-                None => (None, after),
-            };
-            out.push_str(&self.replacement(name, arguments.as_deref())?);
-            rest = after;
+/// A macro whose closing bracket is still to come.
+struct Open<'a> {
+    name: &'a str,
+    /// Where its arguments begin in what is written.
+    start: usize,
+    /// Where those end that have a comma behind them.
+    ends: Vec<usize>,
+    /// Brackets that are open in its arguments.
+    brackets: usize,
+    quoted: bool,
+}
+
+/// What a byte means to the macro in whose arguments it stands.
+enum Meaning {
+    Text,
+    Comma,
+    End,
+}
+
+impl Open<'_> {
+    fn meaning(&mut self, byte: u8) -> Meaning {
+        match byte {
+            b'\'' => self.quoted = !self.quoted,
+            _ if self.quoted => {}
+            b'(' => self.brackets += 1,
+            b')' if self.brackets == 0 => return Meaning::End,
+            b')' => self.brackets -= 1,
+            b',' if self.brackets == 0 && self.ends.len() < MOST_ARGUMENTS => return Meaning::Comma,
+            _ => {}
         }
-        out.push_str(rest);
-        Ok(out)
+        Meaning::Text
     }
 
-    fn replacement(&mut self, name: &str, arguments: Option<&str>) -> Result<String, Error> {
-        let arguments = split(arguments.unwrap_or_default());
-        let (from, to) = (self.call.from, self.call.to);
-        let column = || match arguments.first() {
-            Some(column) if !column.is_empty() => Ok(*column),
-            _ => Err(Error::Query(format!("$__{name} needs a column, as in $__{name}(time)"))),
-        };
-        let within = |low: String, high: String| Ok(format!("({c} >= {low} AND {c} < {high})", c = column()?));
-        let nanoseconds = |time: DateTime<Utc>| format!("{}", i128::from(time.timestamp_millis()) * 1_000_000);
-        match name {
-            "interval" => Ok(format!("{}ms", self.call.interval.as_millis())),
-            "interval_ms" => Ok(self.call.interval.as_millis().to_string()),
-            "timeFrom" => Ok(instant(from)),
-            "timeTo" => Ok(instant(to)),
-            "timeFilter" => within(instant(from), instant(to)),
-            "time" => Ok(format!("{} AS \"time\"", column()?)),
-            "timeEpoch" => Ok(format!("extract(epoch FROM {}) AS \"time\"", column()?)),
-            "timeGroup" => self.group(name, &format!("extract(epoch FROM {})", column()?), &arguments),
-            "timeGroupAlias" => {
-                let group = self.group(name, &format!("extract(epoch FROM {})", column()?), &arguments)?;
-                Ok(format!("{group} AS \"time\""))
+    fn arguments<'t>(&self, written: &'t str) -> Vec<&'t str> {
+        let starts = std::iter::once(self.start).chain(self.ends.iter().copied());
+        let ends = self.ends.iter().copied().chain([written.len()]);
+        starts
+            .zip(ends)
+            .map(|(start, end)| written[start..end].trim())
+            .collect()
+    }
+}
+
+impl<'a> Expander<'a> {
+    fn read(&mut self, sql: &'a str) -> Result<(), Error> {
+        // All that means something is ASCII, so that these are always between two characters.
+        let (mut at, mut written) = (0, 0);
+        while let Some(byte) = sql.as_bytes().get(at) {
+            if sql.as_bytes()[at..].starts_with(b"$__") {
+                self.write(&sql[written..at])?;
+                at = self.begin(sql, at + 3)?;
+                written = at;
+                continue;
             }
-            "unixEpochFrom" => Ok(from.timestamp().to_string()),
-            "unixEpochTo" => Ok(to.timestamp().to_string()),
-            "unixEpochFilter" => within(from.timestamp().to_string(), to.timestamp().to_string()),
-            "unixEpochNanoFrom" => Ok(nanoseconds(from)),
-            "unixEpochNanoTo" => Ok(nanoseconds(to)),
-            "unixEpochNanoFilter" => within(nanoseconds(from), nanoseconds(to)),
-            "unixEpochGroup" => self.group(name, column()?, &arguments),
-            "unixEpochGroupAlias" => Ok(format!("{} AS \"time\"", self.group(name, column()?, &arguments)?)),
-            _ => Err(Error::Query(format!("the macro $__{name} is not known"))),
+            let meaning = self.open.last_mut().map_or(Meaning::Text, |open| open.meaning(*byte));
+            if !matches!(meaning, Meaning::Text) {
+                self.write(&sql[written..at])?;
+                written = at + 1;
+            }
+            match meaning {
+                Meaning::Text => {}
+                Meaning::Comma => self
+                    .open
+                    .last_mut()
+                    .into_iter()
+                    .for_each(|open| open.ends.push(self.written.len())),
+                Meaning::End => self.end()?,
+            }
+            at += 1;
         }
+        self.write(&sql[written..])
     }
 
-    fn group(&mut self, name: &str, epoch: &str, arguments: &[&str]) -> Result<String, Error> {
-        let Some(interval) = arguments.get(1) else {
+    /// Begins the macro whose name begins at `at`; where to read on.
+    fn begin(&mut self, sql: &'a str, at: usize) -> Result<usize, Error> {
+        let word = &sql[at..];
+        let length = word
+            .find(|c: char| !c.is_ascii_alphanumeric() && c != '_')
+            .unwrap_or(word.len());
+        let (name, after) = word.split_at(length);
+        // These two are words, whatever stands behind them.
+        if !after.starts_with('(') || name.starts_with("interval") {
+            let text = replacement(self.call, name, &[], &mut self.grid)?;
+            self.write(&text)?;
+            return Ok(at + length);
+        }
+        if self.open.len() == DEEPEST {
             return Err(Error::Query(format!(
-                "$__{name} needs an interval, as in $__{name}(time, 5m)"
-            )));
-        };
-        let seconds = Span::parse(interval.trim_matches('\''))?.total_seconds();
-        if seconds <= 0.0 {
-            return Err(Error::Query(format!(
-                "$__{name}: the interval {interval} is not positive"
+                "$__{}( stands in {DEEPEST} other macros, and no macro may stand deeper; write some of them out",
+                shown(name)
             )));
         }
-        if let Some(filling) = arguments.get(2) {
-            let filling = match filling.to_ascii_lowercase().as_str() {
-                "null" => Filling::Null,
-                "previous" => Filling::Previous,
-                number => Filling::Value(number.parse().map_err(|_| {
-                    Error::Query(format!(
-                        "$__{name}: gaps are filled by NULL, previous or a number, not {number}"
-                    ))
-                })?),
-            };
-            self.grid = Some(Grid { seconds, filling });
-        }
-        Ok(format!("to_timestamp(floor({epoch} / {seconds}) * {seconds})"))
+        self.open.push(Open {
+            name,
+            start: self.written.len(),
+            ends: Vec::new(),
+            brackets: 0,
+            quoted: false,
+        });
+        Ok(at + length + 1)
     }
+
+    /// Puts a macro's replacement in the place of its arguments.
+    fn end(&mut self) -> Result<(), Error> {
+        let Some(open) = self.open.pop() else { return Ok(()) };
+        let arguments = open.arguments(&self.written);
+        let text = replacement(self.call, open.name, &arguments, &mut self.grid)?;
+        self.written.truncate(open.start);
+        self.write(&text)
+    }
+
+    fn write(&mut self, text: &str) -> Result<(), Error> {
+        if self.written.len() + text.len() > LONGEST {
+            return Err(Error::Query(format!(
+                "the SQL has more than {LONGEST} bytes once its macros are replaced; shorten it"
+            )));
+        }
+        self.written.push_str(text);
+        Ok(())
+    }
+}
+
+fn replacement(call: &Call, name: &str, arguments: &[&str], grid: &mut Option<Grid>) -> Result<String, Error> {
+    let (from, to) = (call.from, call.to);
+    let column = || match arguments.first() {
+        Some(column) if !column.is_empty() => Ok(*column),
+        _ => Err(Error::Query(format!("$__{name} needs a column, as in $__{name}(time)"))),
+    };
+    let within = |low: String, high: String| Ok(format!("({c} >= {low} AND {c} < {high})", c = column()?));
+    let nanoseconds = |time: DateTime<Utc>| format!("{}", i128::from(time.timestamp_millis()) * 1_000_000);
+    match name {
+        "interval" => Ok(format!("{}ms", call.interval.as_millis())),
+        "interval_ms" => Ok(call.interval.as_millis().to_string()),
+        "timeFrom" => Ok(instant(from)),
+        "timeTo" => Ok(instant(to)),
+        "timeFilter" => within(instant(from), instant(to)),
+        "time" => Ok(format!("{} AS \"time\"", column()?)),
+        "timeEpoch" => Ok(format!("extract(epoch FROM {}) AS \"time\"", column()?)),
+        "timeGroup" => group(name, &format!("extract(epoch FROM {})", column()?), arguments, grid),
+        "timeGroupAlias" => {
+            let group = group(name, &format!("extract(epoch FROM {})", column()?), arguments, grid)?;
+            Ok(format!("{group} AS \"time\""))
+        }
+        "unixEpochFrom" => Ok(from.timestamp().to_string()),
+        "unixEpochTo" => Ok(to.timestamp().to_string()),
+        "unixEpochFilter" => within(from.timestamp().to_string(), to.timestamp().to_string()),
+        "unixEpochNanoFrom" => Ok(nanoseconds(from)),
+        "unixEpochNanoTo" => Ok(nanoseconds(to)),
+        "unixEpochNanoFilter" => within(nanoseconds(from), nanoseconds(to)),
+        "unixEpochGroup" => group(name, column()?, arguments, grid),
+        "unixEpochGroupAlias" => Ok(format!("{} AS \"time\"", group(name, column()?, arguments, grid)?)),
+        _ => Err(Error::Query(format!("the macro $__{} is not known", shown(name)))),
+    }
+}
+
+fn group(name: &str, epoch: &str, arguments: &[&str], grid: &mut Option<Grid>) -> Result<String, Error> {
+    let Some(interval) = arguments.get(1) else {
+        return Err(Error::Query(format!(
+            "$__{name} needs an interval, as in $__{name}(time, 5m)"
+        )));
+    };
+    let seconds = Span::parse(interval.trim_matches('\''))?.total_seconds();
+    if seconds <= 0.0 {
+        return Err(Error::Query(format!(
+            "$__{name}: the interval {} is not positive",
+            shown(interval)
+        )));
+    }
+    if let Some(filling) = arguments.get(2) {
+        let filling = match filling.to_ascii_lowercase().as_str() {
+            "null" => Filling::Null,
+            "previous" => Filling::Previous,
+            number => Filling::Value(number.parse().map_err(|_| {
+                Error::Query(format!(
+                    "$__{name}: gaps are filled by NULL, previous or a number, not {}",
+                    shown(number)
+                ))
+            })?),
+        };
+        *grid = Some(Grid { seconds, filling });
+    }
+    Ok(format!("to_timestamp(floor({epoch} / {seconds}) * {seconds})"))
 }
 
 fn instant(time: DateTime<Utc>) -> String {
     format!("timestamptz '{}'", time.to_rfc3339_opts(SecondsFormat::Millis, true))
 }
 
-/// Where the bracket closes that was opened before this text.
-fn closing(text: &str) -> Option<usize> {
-    let mut depth = 0;
-    let mut quoted = false;
-    for (at, c) in text.char_indices() {
-        match c {
-            '\'' => quoted = !quoted,
-            '(' if !quoted => depth += 1,
-            ')' if !quoted && depth == 0 => return Some(at),
-            ')' if !quoted => depth -= 1,
-            _ => {}
-        }
-    }
-    None
-}
-
-/// Arguments, parted by commas outside brackets and quotes.
-fn split(text: &str) -> Vec<&str> {
-    let (mut depth, mut quoted, mut start) = (0, false, 0);
-    let mut parts = Vec::new();
-    for (at, c) in text.char_indices() {
-        match c {
-            '\'' => quoted = !quoted,
-            '(' if !quoted => depth += 1,
-            ')' if !quoted => depth -= 1,
-            ',' if !quoted && depth == 0 => {
-                parts.push(text[start..at].trim());
-                start = at + 1;
-            }
-            _ => {}
-        }
-    }
-    parts.push(text[start..].trim());
-    parts
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use std::time::Duration;
-
-    fn expand_it(sql: &str) -> Result<Expanded, Error> {
-        let call = Call {
-            from: DateTime::from_timestamp_millis(1_704_067_200_000).unwrap(),
-            to: DateTime::from_timestamp_millis(1_704_070_800_000).unwrap(),
-            interval: Duration::from_secs(60),
-            max_points: 100,
-        };
-        expand(sql, &call)
-    }
-
-    #[test]
-    fn every_macro_becomes_sql() {
-        let cases = [
-            ("$__timeFrom()", "timestamptz '2024-01-01T00:00:00.000Z'"),
-            ("$__timeTo()", "timestamptz '2024-01-01T01:00:00.000Z'"),
-            (
-                "$__timeFilter(m.time)",
-                "(m.time >= timestamptz '2024-01-01T00:00:00.000Z' AND m.time < timestamptz '2024-01-01T01:00:00.000Z')",
-            ),
-            ("$__time(t)", "t AS \"time\""),
-            ("$__timeEpoch(t)", "extract(epoch FROM t) AS \"time\""),
-            ("$__interval", "60000ms"),
-            ("$__interval_ms", "60000"),
-            ("$__unixEpochFrom() $__unixEpochTo()", "1704067200 1704070800"),
-            ("$__unixEpochFilter(e)", "(e >= 1704067200 AND e < 1704070800)"),
-            ("$__unixEpochNanoFrom()", "1704067200000000000"),
-            ("$__unixEpochGroup(e, 5m)", "to_timestamp(floor(e / 300) * 300)"),
-            (
-                "$__timeGroupAlias(f(a, b), $__interval)",
-                "to_timestamp(floor(extract(epoch FROM f(a, b)) / 60) * 60) AS \"time\"",
-            ),
-        ];
-        for (sql, expected) in cases {
-            assert_eq!(expand_it(sql).unwrap().sql, expected, "{sql}");
-        }
-    }
-
-    #[test]
-    fn a_time_group_says_how_gaps_are_filled() {
-        let grid = |sql: &str| expand_it(sql).unwrap().grid;
-        let filled = |filling| {
-            Some(Grid {
-                seconds: 300.0,
-                filling,
-            })
-        };
-        assert_eq!(grid("$__timeGroup(t, '5m')"), None);
-        assert_eq!(grid("$__timeGroup(t, 5m, NULL)"), filled(Filling::Null));
-        assert_eq!(grid("$__timeGroup(t, 5m, previous)"), filled(Filling::Previous));
-        assert_eq!(grid("$__timeGroup(t, 5m, 0)"), filled(Filling::Value(0.0)));
-    }
-
-    #[test]
-    fn a_wrong_macro_is_named() {
-        for bad in [
-            "$__nonsense()",
-            "$__timeFilter()",
-            "$__timeGroup(t)",
-            "$__timeGroup(t, 5x)",
-            "$__timeFilter(t",
-        ] {
-            let error = expand_it(bad).unwrap_err().to_string();
-            assert!(error.contains("__") || error.contains("5x"), "{bad}: {error}");
-        }
-    }
-}
+mod tests;

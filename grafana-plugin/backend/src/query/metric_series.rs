@@ -41,7 +41,8 @@ impl MetricSeries {
             return Ok(Vec::new());
         }
         let unit = ask.metric_unit(&self.metric).await?;
-        let rows = Rows::of(&table, "time", "device_id", "value")?;
+        let mut rows = Rows::of(&table, "time", "device_id", "value")?;
+        rows.keep(ask.series_shown(rows.series()));
         let present = |device: &str| {
             let labels = Labels::from([("device_id".to_owned(), device.to_owned())]);
             let name = ask.legend(device, device, &self.metric, &labels);

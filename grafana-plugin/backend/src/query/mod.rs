@@ -6,6 +6,7 @@ pub mod devices;
 pub mod duration;
 pub mod fleet_kpis;
 pub mod kpi_series;
+mod legend;
 pub mod macros;
 pub mod metric_series;
 mod migrate;
@@ -15,7 +16,7 @@ pub mod sql;
 pub mod status_timeline;
 
 use crate::error::Error;
-use crate::frame::columns::Table;
+use crate::frame::columns::{Cut, MOST_BYTES, Table};
 use crate::frame::config;
 use crate::frame::{Field, Frame, Labels, Notice, Stat};
 use crate::session::Session;
@@ -26,6 +27,9 @@ use devices::Devices;
 pub use migrate::SCHEMA_VERSION;
 use serde::{Deserialize, Serialize};
 use std::time::{Duration, Instant};
+
+/// Most series of an answer: more than a panel or an alert rule can do anything with.
+pub(crate) const MOST_SERIES: usize = 10_000;
 
 /// A query as the front end writes it.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
@@ -115,9 +119,9 @@ impl Query {
     /// # Errors
     /// When it is malformed, of an unknown type, or written by a newer version.
     pub fn parse(json: &[u8]) -> Result<Self, Error> {
-        let malformed = |error| Error::Query(format!("the query cannot be read: {error}"));
-        let saved = serde_json::from_slice(json).map_err(malformed)?;
-        serde_json::from_value(migrate::migrate(saved)?).map_err(malformed)
+        let malformed = |problem: String| Error::Query(format!("the query cannot be read: {problem}"));
+        let saved = crate::json::parse(json).map_err(malformed)?;
+        serde_json::from_value(migrate::migrate(saved)?).map_err(|error| malformed(error.to_string()))
     }
 
     /// Asks it.
@@ -126,6 +130,7 @@ impl Query {
     /// As PostgreSQL says, and when the query makes no sense.
     pub async fn frames(&self, session: &mut Session, settings: &Settings, call: &Call) -> Result<Vec<Frame>, Error> {
         let started = Instant::now();
+        legend::check(&self.legend)?;
         let device_ids = self.devices.resolve(session).await?;
         let mut ask = Ask {
             query: self,
@@ -194,12 +199,27 @@ impl Ask<'_> {
 
     fn count(&mut self, table: &Table) {
         self.rows += table.rows;
-        if table.truncated {
+        let rows = table.rows;
+        match table.cut {
+            None => {}
+            Some(Cut::Rows) => self.warn(format!(
+                "Only the first {rows} rows are shown: the data source's row limit."
+            )),
+            Some(Cut::Bytes) => self.warn(format!(
+                "Only the first {rows} rows are shown: they fill {} MiB. Select fewer or shorter columns.",
+                MOST_BYTES >> 20
+            )),
+        }
+    }
+
+    /// How many of the series that were found are shown, with a word about the others.
+    pub(crate) fn series_shown(&mut self, found: usize) -> usize {
+        if found > MOST_SERIES {
             self.warn(format!(
-                "Only the first {} rows are shown: the data source's row limit.",
-                table.rows
+                "Only the first {MOST_SERIES} of {found} series are shown: choose fewer devices, or groups of them."
             ));
         }
+        found.min(MOST_SERIES)
     }
 
     pub(crate) fn warn(&mut self, text: String) {
@@ -233,30 +253,21 @@ impl Ask<'_> {
         if self.query.legend.is_empty() {
             return preset.to_owned();
         }
-        let mut name = self.query.legend.clone();
-        for (word, value) in [
-            ("device", series),
-            ("series", series),
-            ("kpi", subject),
-            ("metric", subject),
-        ] {
-            name = name.replace(&format!("{{{{{word}}}}}"), value);
-        }
-        for (label, value) in labels {
-            name = name.replace(&format!("{{{{{label}}}}}"), value);
-        }
-        name
+        legend::name(&self.query.legend, |word| match word {
+            "device" | "series" => Some(series),
+            "kpi" | "metric" => Some(subject),
+            label => labels.get(label).map(String::as_str),
+        })
     }
 
-    /// What holds for all frames of the answer; an answer without rows is a frame too, so that its SQL can be seen.
+    /// What is said of the answer as a whole, in its first frame; an answer without rows is a frame too, so that its SQL can be seen.
     fn dress(self, frames: &mut Vec<Frame>, took: Duration) {
         if frames.is_empty() {
             frames.push(Frame::default());
         }
-        for frame in frames.iter_mut() {
-            frame.meta.executed_query_string.clone_from(&self.executed);
-        }
+        // Once: there may be thousands of frames, and in the statement as many devices.
         if let Some(frame) = frames.first_mut() {
+            frame.meta.executed_query_string = self.executed;
             frame.meta.notices = self.notices;
             frame.meta.stats = vec![
                 Stat {

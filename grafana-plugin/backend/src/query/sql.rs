@@ -1,11 +1,11 @@
 //! SQL that a person wrote: only where the data source allows it, always in a read-only transaction.
 
 use super::macros::{Filling, Grid, expand};
-use super::{Ask, table_fields};
+use super::{Ask, MOST_SERIES, table_fields};
 use crate::error::Error;
 use crate::frame::columns::{Column, Held, Table};
 use crate::frame::config::{self, FieldConfig};
-use crate::frame::series::time_field;
+use crate::frame::series::{check_cells, time_field};
 use crate::frame::{Field, Frame, Labels, Shape};
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Float32Type, Float64Type, Int16Type, Int32Type, Int64Type, TimestampNanosecondType};
@@ -49,6 +49,11 @@ impl Sql {
         }
         if self.raw_sql.trim().is_empty() {
             return Err(Error::Query("the SQL is empty".to_owned()));
+        }
+        if self.raw_sql.contains('\0') {
+            return Err(Error::Query(
+                "the SQL has a zero character in it, which PostgreSQL takes in no text; take it out".to_owned(),
+            ));
         }
         let expanded = expand(&self.raw_sql, ask.call)?;
         let table = ask.foreign_table(expanded.sql).await?;
@@ -99,9 +104,13 @@ fn series(ask: &Ask<'_>, table: Table, grid: Option<Grid>) -> Result<Frame, Erro
         );
         return Ok(Frame::shaped(Shape::TimeseriesWide, fields));
     }
+    let groups = by_labels(&words, table.rows, MOST_SERIES / numbers.len().max(1))?;
     let instants = instants(ask, times.values(), grid)?;
+    let series = groups.len() * numbers.len();
+    let remedy = "put the times on a grid by $__timeGroup, select fewer series, or choose the format table";
+    check_cells(series, instants.len(), table.rows * numbers.len(), remedy)?;
     let mut fields = vec![time_field(Arc::new(TimestampNanosecondArray::from(instants.clone())))];
-    for (labels, rows) in by_labels(&words, table.rows) {
+    for (labels, rows) in groups {
         for column in &numbers {
             let values = floats(&column.array)?;
             let mut cells = vec![None; instants.len()];
@@ -165,8 +174,8 @@ fn instants(ask: &Ask<'_>, times: &[i64], grid: Option<Grid>) -> Result<Vec<i64>
     Ok(instants)
 }
 
-/// The rows of each combination of text values.
-fn by_labels(words: &[&Column], rows: usize) -> Vec<(Labels, Vec<usize>)> {
+/// The rows of each combination of text values, of which there may be only so many.
+fn by_labels(words: &[&Column], rows: usize, most: usize) -> Result<Vec<(Labels, Vec<usize>)>, Error> {
     let texts: Vec<_> = words
         .iter()
         .map(|column| (column.name.clone(), column.array.as_string::<i32>()))
@@ -178,12 +187,17 @@ fn by_labels(words: &[&Column], rows: usize) -> Vec<(Labels, Vec<usize>)> {
             .map(|(_, text)| if text.is_null(row) { "" } else { text.value(row) })
             .collect();
         groups.entry(key).or_default().push(row);
+        if groups.len() > most {
+            return Err(Error::Query(format!(
+                "the text columns tell more than {most} series apart; select fewer, or choose the format table"
+            )));
+        }
     }
     let labelled = |(key, rows): (Vec<&str>, Vec<usize>)| {
         let names = texts.iter().map(|(name, _)| name.clone());
         (names.zip(key.into_iter().map(str::to_owned)).collect(), rows)
     };
-    groups.into_iter().map(labelled).collect()
+    Ok(groups.into_iter().map(labelled).collect())
 }
 
 fn fill(cells: &mut [Option<f64>], filling: Filling) {

@@ -1,6 +1,6 @@
 //! Status timeline: each device's states, for the state-timeline panel.
 
-use super::Ask;
+use super::{Ask, MOST_SERIES};
 use crate::error::Error;
 use crate::frame::config::{FieldConfig, state_mappings};
 use crate::frame::series::time_field;
@@ -40,7 +40,7 @@ impl StatusTimeline {
         let started = started.array.as_primitive::<TimestampNanosecondType>();
         let ended = ended.array.as_primitive::<TimestampNanosecondType>();
         let mut frames = Vec::new();
-        let mut row = 0;
+        let (mut row, mut found) = (0, 0);
         while row < table.rows {
             let device = devices.value(row);
             let mut line = Line::default();
@@ -52,8 +52,12 @@ impl StatusTimeline {
             // So that the last state is not painted into the future.
             line.times.push(ended.value(row - 1));
             line.states.push(None);
-            frames.push(frame(ask, device, line));
+            found += 1;
+            if found <= MOST_SERIES {
+                frames.push(frame(ask, device, line));
+            }
         }
+        ask.series_shown(found);
         Ok(frames)
     }
 }

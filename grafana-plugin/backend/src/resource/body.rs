@@ -2,6 +2,7 @@
 
 use super::params;
 use super::reply::Problem;
+use crate::error::shown;
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value};
 
@@ -13,7 +14,7 @@ pub(crate) struct Fields<'a> {
 
 /// Parses a body.
 pub(crate) fn parse(body: &[u8]) -> Result<Value, Problem> {
-    serde_json::from_slice(body).map_err(|error| Problem::malformed(format!("the body is no JSON: {error}")))
+    crate::json::parse(body).map_err(|problem| Problem::malformed(format!("the body cannot be read: {problem}")))
 }
 
 impl<'a> Fields<'a> {
@@ -25,7 +26,7 @@ impl<'a> Fields<'a> {
         if let Some(unknown) = object.keys().find(|name| !known.contains(&name.as_str())) {
             let known = known.join(", ");
             return Err(Problem::field(
-                &format!("{prefix}{unknown}"),
+                &format!("{prefix}{}", shown(unknown)),
                 format!("is not known; there are {known}"),
             ));
         }

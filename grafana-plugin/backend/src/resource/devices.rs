@@ -3,6 +3,7 @@
 use super::Call;
 use super::body::{Fields, parse};
 use super::reply::{Problem, Reply};
+use crate::error::shown;
 use crate::statement::{Param, Statement};
 use serde_json::{Value, json};
 
@@ -65,7 +66,7 @@ async fn show(mut call: Call, code: i32) -> Result<Reply, Problem> {
 }
 
 pub(crate) fn unknown(id: &str) -> Problem {
-    Problem::not_found(format!("there is no device \"{id}\""))
+    Problem::not_found(format!("there is no device \"{}\"", shown(id)))
 }
 
 /// Fails where there is no such device.
@@ -134,7 +135,7 @@ pub(crate) fn checked(body: &[u8], id: Option<&str>) -> Result<Value, Problem> {
         (Some(id), Some(given)) if given != id => {
             return Err(Problem::field(
                 "device_id",
-                format!("is \"{given}\", but the address names \"{id}\""),
+                format!("is \"{}\", but the address names \"{}\"", shown(&given), shown(id)),
             ));
         }
         (Some(id), _) => device["device_id"] = json!(id),

@@ -22,9 +22,12 @@ use grafana_plugin_sdk::pluginv2::{CallResourceRequest, CallResourceResponse};
 use params::Params;
 use reply::{Problem, Reply};
 use std::pin::Pin;
+use std::sync::Arc;
 use tokio_stream::Stream;
 use tonic::{Request, Response, Status};
 
+/// The longest address.
+const LONGEST_ADDRESS: usize = 60_000;
 /// The largest body of a write.
 const LARGEST_BODY: usize = 4 * 1024 * 1024;
 
@@ -35,7 +38,7 @@ pub struct ResourceService {
 
 /// A call on its way through a route.
 pub(crate) struct Call {
-    pub(crate) settings: Settings,
+    pub(crate) settings: Arc<Settings>,
     pub(crate) session: Session,
     /// What stands in the place of `{id}`.
     pub(crate) id: String,
@@ -59,6 +62,9 @@ impl Resource for ResourceService {
 
 impl ResourceService {
     async fn reply(&self, request: CallResourceRequest) -> Result<Reply, Problem> {
+        if request.path.len().max(request.url.len()) > LONGEST_ADDRESS {
+            return Err(Problem::too_long(LONGEST_ADDRESS));
+        }
         let (route, id) = routes::find(&request.method, request.path.trim_matches('/'))?;
         if let routes::Handler::Fixed(fixed) = route.handler {
             return Ok(fixed());
@@ -72,12 +78,12 @@ impl ResourceService {
         }
         let mut second_try = false;
         loop {
-            let source = self.pools.source(settings.clone())?;
+            let source = self.pools.source(&settings)?;
             let answered = match source.session().await {
                 Ok(session) => {
                     let params = Params::of(&request.url)?;
                     let call = |session| Call {
-                        settings: source.settings.clone(),
+                        settings: Arc::clone(&source.settings),
                         session,
                         id: id.clone(),
                         params,
@@ -98,9 +104,15 @@ impl ResourceService {
 }
 
 impl Call {
-    /// The rows of a statement as JSON.
+    /// The rows of a statement as JSON, all of them: whoever asks page by page must not miss any.
     pub(crate) async fn json_rows(&mut self, statement: Statement) -> Result<Vec<serde_json::Value>, Error> {
         let table = self.session.table(&statement, self.settings.row_limit).await?;
+        if table.cut.is_some() {
+            return Err(Error::Query(format!(
+                "the answer has more than {} rows, or bytes, than the data source allows; ask for fewer by limit",
+                table.rows
+            )));
+        }
         Ok(json_rows::of(&table))
     }
 }

@@ -1,6 +1,7 @@
 //! Parameters of a request: paging, a time range in RFC 3339, and words.
 
 use super::reply::Problem;
+use crate::error::shown;
 use chrono::{DateTime, TimeDelta, Utc};
 
 /// A page, unless asked otherwise, and the longest.
@@ -40,7 +41,12 @@ impl Params {
     fn number(&self, name: &str, preset: i32, least: i32, most: i32) -> Result<i32, Problem> {
         let Some(text) = self.text(name) else { return Ok(preset) };
         let number = text.parse().ok().filter(|number| (least..=most).contains(number));
-        number.ok_or_else(|| Problem::field(name, format!("{text} is no whole number from {least} to {most}")))
+        number.ok_or_else(|| {
+            Problem::field(
+                name,
+                format!("{} is no whole number from {least} to {most}", shown(&text)),
+            )
+        })
     }
 
     /// `limit` and `offset`.
@@ -71,8 +77,12 @@ impl Params {
 pub(crate) fn time(field: &str, text: &str) -> Result<DateTime<Utc>, Problem> {
     // An unescaped + of a time zone arrives as a space.
     let parsed = DateTime::parse_from_rfc3339(&text.replace(' ', "+"));
-    let parsed =
-        parsed.map_err(|_| Problem::field(field, format!("{text} is no time such as 2024-01-01T12:00:00Z")))?;
+    let parsed = parsed.map_err(|_| {
+        Problem::field(
+            field,
+            format!("{} is no time such as 2024-01-01T12:00:00Z", shown(text)),
+        )
+    })?;
     Ok(parsed.to_utc())
 }
 

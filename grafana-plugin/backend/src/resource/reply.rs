@@ -1,6 +1,6 @@
 //! Replies and problems (RFC 9457).
 
-use crate::error::Error;
+use crate::error::{Error, shortened};
 use grafana_plugin_sdk::pluginv2::{CallResourceResponse, StringList};
 use serde_json::{Value, json};
 use std::collections::HashMap;
@@ -105,6 +105,14 @@ impl Problem {
         )
     }
 
+    pub(crate) fn too_long(most: usize) -> Self {
+        Self::new(
+            414,
+            "address too long",
+            format!("an address has at most {most} bytes; send several requests"),
+        )
+    }
+
     /// Well-formed, but refused by the store's rules.
     pub(crate) fn refused(detail: impl Into<String>, more: Value) -> Self {
         let mut this = Self::new(422, "refused", detail);
@@ -121,10 +129,9 @@ impl Problem {
     }
 
     pub(crate) fn reply(self) -> Reply {
-        let mut value =
-            json!({"type": "about:blank", "title": self.title, "status": self.status, "detail": self.detail});
+        let mut value = json!({"type": "about:blank", "title": self.title, "status": self.status, "detail": shortened(&self.detail)});
         if let Some(field) = self.field {
-            value["field"] = json!(field);
+            value["field"] = json!(shortened(&field));
         }
         if !self.more.is_null() {
             value["result"] = self.more;
@@ -135,7 +142,7 @@ impl Problem {
 
 impl From<Error> for Problem {
     fn from(error: Error) -> Self {
-        let detail = error.to_string();
+        let detail = error.message();
         let (status, title) = match error.sql_state() {
             Some(code) if *code == SqlState::UNIQUE_VIOLATION => (409, "exists already"),
             // Class 23: a rule of the store's tables; class 22: a value that has no meaning.

@@ -2,6 +2,7 @@
 
 use super::reply::{Problem, Reply};
 use super::{Call, devices, docs, health, kpis, metrics, options};
+use crate::error::shown;
 use std::future::Future;
 use std::pin::Pin;
 
@@ -95,7 +96,10 @@ pub(crate) fn find(method: &str, path: &str) -> Result<(&'static Route, String),
         }
     }
     if methods.is_empty() {
-        return Err(Problem::not_found(format!("there is no route {path}; see v1/docs")));
+        return Err(Problem::not_found(format!(
+            "there is no route {}; see v1/docs",
+            shown(path)
+        )));
     }
     Err(Problem::method(path, &methods.join(", ")))
 }

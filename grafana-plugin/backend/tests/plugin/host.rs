@@ -375,3 +375,12 @@ pub(crate) fn runs(database: &Database<'_>, text: &str) -> bool {
     let running: i64 = database.client().query_one(sql, &[&text]).unwrap().get(0);
     running > 0
 }
+
+/// The most memory that the plugin ever used, in bytes.
+pub(crate) fn peak_memory(host: &Host) -> f64 {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", host.pid())).unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<f64>().ok())
+        .unwrap_or(0.0)
+        * 1024.0
+}

@@ -7,6 +7,7 @@ mod dashboards;
 mod described;
 mod health;
 mod host;
+mod hostile;
 mod load;
 mod organisations;
 mod process;

@@ -28,7 +28,7 @@ impl<'a> Caller<'a> {
         }
     }
 
-    fn raw(&self, method: &str, address: &str, body: impl Into<Vec<u8>>) -> (i32, String, String) {
+    pub(crate) fn raw(&self, method: &str, address: &str, body: impl Into<Vec<u8>>) -> (i32, String, String) {
         let mut context = self.source.context(self.role);
         context.user.as_mut().unwrap().login = self.login.to_owned();
         let header = |name: &&str| {

@@ -1,7 +1,7 @@
 //! How fast, measured; `make bench GROUPS=plugin` runs it from a release build and reads the lines that begin with `bench `:
 //! JSON of a measure, its number, its limit, and what it came from.
 
-use super::host::{Host, Source};
+use super::host::{Host, Source, peak_memory};
 use super::store;
 use futures_util::TryStreamExt;
 use serde_json::json;
@@ -29,15 +29,6 @@ fn report(measure: &str, ratio: f64, limit: f64, detail: &str) {
         "\nbench {}",
         json!({"measure": measure, "ratio": ratio, "limit": limit, "detail": detail})
     );
-}
-
-/// The most memory that the plugin ever used, in bytes.
-fn peak_memory(host: &Host) -> f64 {
-    let status = std::fs::read_to_string(format!("/proc/{}/status", host.pid())).unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<f64>().ok())
-        .unwrap_or(0.0)
-        * 1024.0
 }
 
 #[test]
