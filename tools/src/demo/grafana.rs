@@ -165,8 +165,8 @@ fn make_reader(database: &Database<'_>, password: &str) -> Result<()> {
              IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = '{READER}') THEN CREATE ROLE {READER}; END IF;
          END $$;
          ALTER ROLE {READER} LOGIN PASSWORD '{password}';
-         GRANT USAGE ON SCHEMA iot, iot_kpi TO {READER};
-         GRANT SELECT ON ALL TABLES IN SCHEMA iot TO {READER}"
+         REVOKE ALL ON ALL TABLES IN SCHEMA iot FROM {READER};
+         SELECT iot_kpi.grant_reader('{READER}')"
     );
     database
         .try_client()?
