@@ -54,6 +54,31 @@ impl Installation {
         Self::in_target(PRIVATE_FOR_TESTS)
     }
 
+    /// One that speaks TLS, which not every PostgreSQL was built to do, the private one for instance: the one for tests if it does, else
+    /// Debian's, in `target/` or installed. It need not have the extension.
+    ///
+    /// # Errors
+    /// When there is none; the message says how to get it.
+    pub fn with_tls() -> Result<Self> {
+        let debian =
+            |folder: &Path, major: u32| Self::of(folder.join(format!("usr/lib/postgresql/{major}/bin/pg_config")));
+        let unpacked = || debian(&target().join("postgres-15"), 15);
+        let installed = || (15..=18).map(|major| debian(Path::new("/"), major));
+        std::iter::once_with(Self::for_tests)
+            .chain(std::iter::once_with(unpacked))
+            .chain(std::iter::once_with(installed).flatten())
+            .flatten()
+            .find(Self::speaks_tls)
+            .context("no PostgreSQL here was built with TLS; tools/postgres-15.sh fetches Debian's, or name one by PG_CONFIG")
+    }
+
+    fn speaks_tls(&self) -> bool {
+        let options = self.ask("--configure").unwrap_or_default();
+        ["--with-openssl", "--with-ssl=openssl"]
+            .iter()
+            .any(|option| options.contains(option))
+    }
+
     fn named() -> Option<Result<Self>> {
         std::env::var_os("PG_CONFIG").map(|pg_config| Self::of(pg_config.into()))
     }

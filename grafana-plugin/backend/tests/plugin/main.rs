@@ -12,6 +12,7 @@ mod load;
 mod organisations;
 mod process;
 mod queries;
+mod relay;
 mod rest;
 mod speed;
 mod store;

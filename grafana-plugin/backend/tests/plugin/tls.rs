@@ -1,6 +1,11 @@
 //! TLS with a CA, server and client certificates of the test's own, against a real server; each refusal with its reason.
+//!
+//! Not every PostgreSQL was built with TLS. These tests look for one that was, and fail where there is none.
 
 use super::host::{Host, Source, eventually, panel, runs};
+use super::relay::Relay;
+use arrow_array::cast::AsArray;
+use iot_kpi_tests::installation::Installation;
 use iot_kpi_tests::postgres::Postgres;
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, date_time_ymd};
 use serde_json::json;
@@ -100,13 +105,25 @@ fn verdict(host: &Host, source: &Source) -> (String, String) {
 
 const CONNECTED: &str = "extension missing";
 
-struct Tried {
+struct Tried<'a> {
     host: Host,
+    server: &'a Postgres,
     good: Source,
     tries: usize,
+    connected: i64,
 }
 
-impl Tried {
+impl Tried<'_> {
+    /// The server's own word: how many connections of the plugin there are, each of them by TLS.
+    fn protected(&self) -> i64 {
+        let sql = "SELECT count(*), count(*) FILTER (WHERE s.ssl AND s.bits >= 128) \
+                   FROM pg_stat_ssl AS s JOIN pg_stat_activity AS a ON a.pid = s.pid WHERE a.application_name = 'iot-kpi-grafana'";
+        let row = self.server.database("postgres").client().query_one(sql, &[]).unwrap();
+        let (all, protected): (i64, i64) = (row.get(0), row.get(1));
+        assert_eq!(all, protected);
+        protected
+    }
+
     /// Tries settings and secrets that differ from the good ones.
     fn expect(&mut self, settings: &[(&str, &str)], secrets: &[(&str, &str)], reason: &str, word: &str) {
         let mut source = self.good.clone();
@@ -122,18 +139,15 @@ impl Tried {
         let names: Vec<_> = secrets.iter().map(|secret| secret.0).collect();
         assert_eq!(found, reason, "{settings:?} {names:?}: {message}");
         assert!(message.contains(word), "{settings:?} {names:?}: {message}");
+        // The pool of each keeps the connection by which it looked.
+        self.connected += i64::from(reason == CONNECTED);
+        assert_eq!(self.protected(), self.connected, "{settings:?} {names:?}: {message}");
     }
 }
 
 #[test]
 fn tls_protects_as_its_mode_says_and_tells_why_it_refuses() {
-    let server = Postgres::temporary(&[]).unwrap();
-    let sql = "SELECT coalesce((SELECT setting FROM pg_settings WHERE name = 'ssl_library'), '')";
-    let library: String = server.database("postgres").client().query_one(sql, &[]).unwrap().get(0);
-    if library.is_empty() {
-        eprintln!("this PostgreSQL was built without TLS; `make test` comes here again with Debian's");
-        return;
-    }
+    let server = Postgres::temporary_of(Installation::with_tls().unwrap(), &[]).unwrap();
     let (authority, stranger) = (Authority::new("Ours"), Authority::new("Theirs"));
     let (ours, theirs) = (authority.certificate.as_str(), stranger.certificate.as_str());
     let data = protect(&server, &authority);
@@ -142,8 +156,10 @@ fn tls_protects_as_its_mode_says_and_tells_why_it_refuses() {
     good.json["host"] = json!("localhost");
     let mut tried = Tried {
         host: Host::start_with("RUST_LOG", "trace"),
+        server: &server,
         good,
         tries: 0,
+        connected: 0,
     };
 
     let ca = &[("tlsCa", ours)][..];
@@ -231,8 +247,11 @@ fn tls_protects_as_its_mode_says_and_tells_why_it_refuses() {
     assert!(!log.contains(body), "{log}");
 }
 
-fn asks_and_cancels(tried: &Tried, server: &Postgres, certain: &Pair, ours: &str) {
+/// Somebody on the wire sees neither the question, nor who asks, nor that it is cancelled.
+fn asks_and_cancels(tried: &Tried<'_>, server: &Postgres, certain: &Pair, ours: &str) {
+    let relay = Relay::to(server.port());
     let mut source = tried.good.clone();
+    source.json["port"] = json!(relay.port);
     source.uid = "tls-certain".to_owned();
     source.json["user"] = json!("certain");
     let secrets = [
@@ -247,6 +266,7 @@ fn asks_and_cancels(tried: &Tried, server: &Postgres, certain: &Pair, ours: &str
         .ask(&source, &json!({"queryType": "sql", "rawSql": sql}))
         .frame();
     assert_eq!(frame.field("client_dn").texts(), [Some("/CN=certain".to_owned())]);
+    assert!(frame.field("ssl").array.as_boolean().value(0));
 
     let database = server.database("postgres");
     let query = json!({"queryType": "sql", "rawSql": "SELECT pg_sleep(600)::text AS over_tls"});
@@ -258,4 +278,7 @@ fn asks_and_cancels(tried: &Tried, server: &Postgres, certain: &Pair, ours: &str
     eventually("it runs", || runs(&database, "AS over_tls"));
     call.abort();
     eventually("it ended", || !runs(&database, "AS over_tls"));
+    // A connection for each of two questions at most, and one for the cancel request.
+    let connections = relay.protected(&["over_tls", "certain", "pg_stat_ssl"]);
+    assert!((2..=3).contains(&connections), "{connections}");
 }
