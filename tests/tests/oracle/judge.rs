@@ -50,6 +50,14 @@ impl Times {
         } += time;
     }
 
+    /// Adds those of another device.
+    pub(crate) fn join(&mut self, other: &Self) {
+        self.up += other.up;
+        self.down += other.down;
+        self.unknown += other.unknown;
+        self.excluded += other.excluded;
+    }
+
     pub(crate) fn ratio(&self) -> Option<f64> {
         (self.up + self.down > 0).then(|| self.up as f64 / (self.up + self.down) as f64)
     }
@@ -119,6 +127,10 @@ impl<'a> Case<'a> {
             beats: &beats[number],
             observer,
         }
+    }
+
+    pub(crate) fn device(&self) -> &'a Device {
+        self.device
     }
 
     fn excluded(&self, at: i64) -> bool {

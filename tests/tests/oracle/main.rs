@@ -8,8 +8,12 @@
 
 mod dice;
 mod judge;
+mod kpis;
+mod objectives;
 mod plans;
 mod reports;
+mod samples;
+mod series;
 mod store;
 mod world;
 
@@ -19,11 +23,25 @@ use iot_kpi_tests::postgres::shared;
 use postgres::Client;
 
 use crate::dice::Dice;
-use crate::reports::{Disagreements, compare, compare_fleet, compare_series};
+use crate::kpis::{Turns, kpi_names};
+use crate::reports::{Disagreements, compare, compare_fleet};
 use crate::world::{COLLECTORS, FIRST, HOUR, LAST, MIDNIGHT, World, maintenance};
 
 const DEVICES: usize = 150;
 const WINDOWS: usize = 10;
+/// All that are judged here.
+const REPORTS: [&str; 10] = [
+    "anomalies",
+    "burn_rate_alerts",
+    "device_kpis",
+    "fleet_kpis",
+    "kpi_series",
+    "metric_series",
+    "outages",
+    "sla_calendar",
+    "slo_report",
+    "status_periods",
+];
 
 fn seed() -> u64 {
     let now = || SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_micros() as u64;
@@ -33,37 +51,38 @@ fn seed() -> u64 {
 }
 
 /// A number of random reports, all of whose rows the oracle has judged.
-fn judge_reports(client: &mut Client, world: &World, dice: &mut Dice, when: &str) {
+fn judge_reports(client: &mut Client, world: &World, dice: &mut Dice, turns: &mut Turns, when: &str) {
     let mut found = Disagreements(Vec::new());
     let (mut judged, mut buckets) = (0, 0);
     for _ in 0..WINDOWS / 2 {
         // Short ones that end in the moment at which something changes.
         let now = world.instant(dice);
         let window = (now - dice.between(1, 5 * world::MINUTE), now, now);
-        judged += compare(client, world, window, None, &mut found);
+        judged += compare(client, world, window, None, (&mut found, turns));
     }
-    for round in 0..WINDOWS {
+    for _ in 0..WINDOWS {
         let window = world.window(dice);
-        let some: Vec<&str> = (0..5)
+        let mut some: Vec<&str> = (0..5)
             .map(|_| world.devices[dice.between(0, DEVICES as i64) as usize].id.as_str())
             .collect();
-        let mut some = some;
         some.sort_unstable();
         some.dedup();
-        judged += compare(
-            client,
-            world,
-            window,
-            dice.chance(20).then_some(some.as_slice()),
-            &mut found,
-        );
-        compare_fleet(client, world, window, &mut found);
-        if window.1.min(window.2) - window.0 < 8 * HOUR {
-            let minutes = dice.pick(&[7, 13, 20, 60, 120]);
-            // Over the rounds and stages every KPI has its turn.
-            let kpi = dice.between(0, 1000) as usize + round;
-            buckets += compare_series(client, world, window, minutes, kpi, &mut found);
-        }
+        let only = dice.chance(20).then_some(some.as_slice());
+        judged += compare(client, world, window, only, (&mut found, turns));
+        compare_fleet(client, world, window, (&mut found, turns));
+    }
+    // Every KPI has its turn, in company that is another each time.
+    let mut kpis = kpi_names(client);
+    dice.shuffle(&mut kpis);
+    for some in kpis.chunks(kpis.len().div_ceil(WINDOWS)) {
+        let window = series::window(world, dice);
+        let minutes = dice.pick(&[7, 13, 20, 60, 120]);
+        buckets += series::compare(client, world, window, minutes, some, (&mut found, turns));
+    }
+    for _ in 0..WINDOWS / 5 {
+        let window = series::window(world, dice);
+        objectives::compare(client, world, window, dice.pick(&[13, 60]), (&mut found, turns));
+        samples::compare(client, world, window, dice, (&mut found, turns));
     }
     println!("{when}: {judged} device-windows and {buckets} buckets");
     let shown = found.0.iter().take(20).cloned().collect::<Vec<_>>().join("\n");
@@ -80,17 +99,32 @@ fn judge_everything(name: &str, bytes_is_counter: bool) {
     let database = shared().store(name);
     let mut client = database.client();
     store::fill(&mut client, &world, &mut dice);
-    judge_reports(&mut client, &world, &mut dice, "from rows");
+    let mut turns = Turns::default();
+    judge_reports(&mut client, &world, &mut dice, &mut turns, "from rows");
 
     // Some hours and days of some devices as mergeable parts: the numbers stay what they are.
     calculate(&mut client, &world, &mut dice);
-    judge_reports(&mut client, &world, &mut dice, "with calculated parts");
+    judge_reports(&mut client, &world, &mut dice, &mut turns, "with calculated parts");
 
     // Everything that a calculation depends on changes, and what is stale serves no more.
     change(&mut client, &mut world, &mut dice);
-    judge_reports(&mut client, &world, &mut dice, "after changes");
+    judge_reports(&mut client, &world, &mut dice, &mut turns, "after changes");
     calculate(&mut client, &world, &mut dice);
-    judge_reports(&mut client, &world, &mut dice, "calculated anew");
+    judge_reports(&mut client, &world, &mut dice, &mut turns, "calculated anew");
+    check_turns(&mut client, &turns);
+}
+
+/// Every report has had its turn, and every figure in it.
+fn check_turns(client: &mut Client, turns: &Turns) {
+    reports::check_turns(client, turns);
+    series::check_turns(turns, &kpi_names(client));
+    objectives::check_turns(client, turns);
+    samples::check_turns(turns);
+    // A report is what speaks of now unless it is told another instant.
+    let sql = "SELECT array_agg(proname::text ORDER BY proname) FROM pg_proc
+               WHERE pronamespace = 'iot_kpi'::regnamespace AND proretset AND array_position(proargnames, 'as_of') > pronargs - pronargdefaults";
+    let known: Vec<String> = client.query_one(sql, &[]).unwrap().get(0);
+    assert_eq!(known, REPORTS, "a report that the oracle does not judge");
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use postgres::Client;
 
 use crate::dice::Dice;
+use crate::objectives;
 use crate::world::{Maintenance, World};
 
 /// Instants and durations cross the wire as microseconds.
@@ -36,6 +37,7 @@ pub(crate) fn fill(client: &mut Client, world: &World, dice: &mut Dice) {
         .maintenance
         .iter()
         .for_each(|m| write_maintenance(client, m, world));
+    objectives::write(client, &world.objectives);
     let mut samples: Vec<Sample> = Vec::new();
     for (number, device) in world.devices.iter().enumerate() {
         samples.extend(device.samples.iter().map(|(key, value)| (number, key.0, key.1, *value)));

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::dice::Dice;
+use crate::objectives::{Objective, objectives};
 
 pub(crate) const SECOND: i64 = 1_000_000;
 pub(crate) const MINUTE: i64 = 60 * SECOND;
@@ -59,6 +60,7 @@ pub(crate) type Asked = (i64, i64, i64);
 pub(crate) struct World {
     pub(crate) devices: Vec<Device>,
     pub(crate) maintenance: Vec<Maintenance>,
+    pub(crate) objectives: Vec<Objective>,
     pub(crate) bytes_is_counter: bool,
 }
 
@@ -72,12 +74,14 @@ impl World {
         let mut world = Self {
             devices: (0..devices).map(|n| device(dice, n)).collect(),
             maintenance: Vec::new(),
+            objectives: Vec::new(),
             bytes_is_counter,
         };
         for _ in 0..devices / 3 {
             let window = maintenance(dice, devices);
             world.maintenance.push(window);
         }
+        world.objectives = objectives(dice, &world);
         world
     }
 
