@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 
-pub use self::connection::Database;
+pub use self::connection::{Database, is_broken};
 use crate::identity::Identity;
 use crate::installation::Installation;
 use crate::watchdog::Watchdog;

@@ -4,20 +4,21 @@
 //! written into a second database, and what is in one and not in the other is lost or made up; see [`compare`].
 
 mod compare;
+mod load;
 mod watch;
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed, Ordering::SeqCst};
 use std::thread::{self, sleep};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use chrono::{DateTime, Utc};
-use postgres::{Client, NoTls};
 use rustix::process::{Pid, Signal, kill_process};
 
+use self::load::{Kills, Tally, keep_up, read_all_the_time};
 use crate::bench::{Bound, Table};
 use crate::installation::{Installation, target};
 use crate::postgres::{Database, Postgres, Stop};
@@ -36,29 +37,11 @@ const SETTINGS: [&str; 9] = [
     "shared_preload_libraries=pg_iot_kpi",
     "iot_kpi.naptime=10",
 ];
-/// What is asked all the time, over the last minutes.
-const REPORTS: [&str; 5] = [
-    "SELECT count(*) FROM iot_kpi.device_kpis(tstzrange(now() - interval '2 min', now()))",
-    "SELECT count(*) FROM iot_kpi.fleet_kpis(tstzrange(now() - interval '3 min', now()), 'device_type')",
-    "SELECT count(*) FROM iot_kpi.kpi_series('uptime', tstzrange(now() - interval '5 min', now()), '30 s', device_ids => ARRAY(SELECT device_id FROM iot.devices LIMIT 20))",
-    "SELECT count(*) FROM iot_kpi.outages(tstzrange(now() - interval '5 min', now()), device_ids => ARRAY(SELECT device_id FROM iot.devices LIMIT 100))",
-    "SELECT count(*) FROM iot_kpi.health()",
-];
-
 /// What is killed, and when.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Victim {
     Collector,
     Server(Stop),
-}
-
-/// What happened meanwhile.
-#[derive(Debug, Default)]
-struct Tally {
-    reports: AtomicU64,
-    interrupted: AtomicU64,
-    upkeep: AtomicU64,
-    slowest_ms: AtomicU64,
 }
 
 /// A stretch in which the collector did not look at the devices.
@@ -79,7 +62,7 @@ pub fn run(seconds: u64, seed: u64, table: &mut Table) -> Result<()> {
     let mut server = Postgres::temporary_of(Installation::find()?, &SETTINGS)?;
     server.try_store("iot")?;
     let uri = server.database("iot").uri();
-    let (tally, over) = (Tally::default(), AtomicBool::new(false));
+    let (tally, kills, over) = (Tally::default(), Kills::default(), AtomicBool::new(false));
     let mut dice = Dice(seed);
     let mut soak = Soak {
         folder,
@@ -93,13 +76,13 @@ pub fn run(seconds: u64, seed: u64, table: &mut Table) -> Result<()> {
         let readers: Vec<_> = (0..2)
             .map(|reader| {
                 scope.spawn({
-                    let (uri, tally, over) = (&uri, &tally, &over);
-                    move || read_all_the_time(uri, reader, tally, over)
+                    let (uri, tally, kills, over) = (&uri, &tally, &kills, &over);
+                    move || read_all_the_time(uri, reader, (tally, kills), over)
                 })
             })
             .collect();
-        let upkeep = scope.spawn(|| keep_up(&uri, &tally, &over));
-        let live = soak.live(&mut server, seconds, &mut dice);
+        let upkeep = scope.spawn(|| keep_up(&uri, (&tally, &kills), &over));
+        let live = soak.live(&mut server, seconds, &kills, &mut dice);
         over.store(true, Relaxed);
         for reader in readers {
             reader.join().map_err(|_| anyhow::anyhow!("a reader panicked"))??;
@@ -130,7 +113,7 @@ struct Soak {
 
 impl Soak {
     /// The devices report; now and then somebody is killed, and comes back.
-    fn live(&mut self, server: &mut Postgres, seconds: u64, dice: &mut Dice) -> Result<watch::Watched> {
+    fn live(&mut self, server: &mut Postgres, seconds: u64, kills: &Kills, dice: &mut Dice) -> Result<watch::Watched> {
         let end = Instant::now() + Duration::from_secs(seconds);
         let mut watched = watch::Watched::default();
         let mut collector = self.start()?;
@@ -163,6 +146,7 @@ impl Soak {
                 }
                 Victim::Server(how) => {
                     let port = server.port();
+                    kills.begun.fetch_add(1, SeqCst);
                     server.stop(how)?;
                     sleep(Duration::from_secs(dice.below(4)));
                     server.start()?;
@@ -170,6 +154,7 @@ impl Soak {
                         server.port() == port,
                         "the server came back on another port: somebody took port {port}"
                     );
+                    kills.over.fetch_add(1, SeqCst);
                 }
             }
             next = Instant::now() + Duration::from_secs(20 + dice.below(20));
@@ -363,76 +348,6 @@ fn collector(uri: &str) -> Result<Command> {
         .env("NO_COLOR", "1")
         .stdin(Stdio::null());
     Ok(command)
-}
-
-fn read_all_the_time(uri: &str, reader: usize, tally: &Tally, over: &AtomicBool) -> Result<()> {
-    let mut turn = reader;
-    while !over.load(Relaxed) {
-        let asked =
-            Client::connect(uri, NoTls).map(|mut client| ask_until_it_fails(&mut client, &mut turn, tally, over));
-        match asked {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) if is_crash(&error) => {
-                tally.interrupted.fetch_add(1, Relaxed);
-            }
-            // It is not back yet.
-            Err(error) if is_crash(&error) => sleep(Duration::from_millis(100)),
-            Ok(Err(error)) | Err(error) => {
-                return Err(error).with_context(|| format!("{} fails", REPORTS[turn % REPORTS.len()]));
-            }
-        }
-    }
-    Ok(())
-}
-
-fn ask_until_it_fails(
-    client: &mut Client,
-    turn: &mut usize,
-    tally: &Tally,
-    over: &AtomicBool,
-) -> Result<(), postgres::Error> {
-    while !over.load(Relaxed) {
-        let asked = Instant::now();
-        client.query_one(REPORTS[*turn % REPORTS.len()], &[])?;
-        let took = asked.elapsed();
-        tally.reports.fetch_add(1, Relaxed);
-        tally.slowest_ms.fetch_max(took.as_millis() as u64, Relaxed);
-        *turn += 1;
-        // The devices want the machine too.
-        sleep(took.min(Duration::from_secs(1)));
-    }
-    Ok(())
-}
-
-/// Whether the server was killed, or is not back yet.
-fn is_crash(error: &postgres::Error) -> bool {
-    error
-        .code()
-        .is_none_or(|code| code.code().starts_with("57P") || code.code().starts_with("08"))
-        // The leader may notice first.
-        || error.as_db_error().is_some_and(|error| error.message() == "lost connection to parallel worker")
-}
-
-/// What cron would do, where there is no worker.
-fn keep_up(uri: &str, tally: &Tally, over: &AtomicBool) -> Result<()> {
-    let worker = "SELECT coalesce(current_setting('iot_kpi.worker', true), 'off')::bool";
-    if Client::connect(uri, NoTls)?.query_one(worker, &[])?.get(0) {
-        return Ok(());
-    }
-    while !over.load(Relaxed) {
-        for _ in 0..50 {
-            if !over.load(Relaxed) {
-                sleep(Duration::from_millis(200));
-            }
-        }
-        let done = Client::connect(uri, NoTls).and_then(|mut client| client.batch_execute("CALL iot_kpi.maintain()"));
-        match done {
-            Ok(()) => tally.upkeep.fetch_add(1, Relaxed),
-            Err(error) if is_crash(&error) => 0,
-            Err(error) => return Err(error).context("CALL iot_kpi.maintain()"),
-        };
-    }
-    Ok(())
 }
 
 /// Random numbers that are the same for the same seed (SplitMix64).

@@ -1,12 +1,23 @@
 //! Databases of a server, and connections to them.
 
+use std::error::Error;
 use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use postgres::error::SqlState;
 use postgres::{Client, Config, NoTls};
 
 use super::Postgres;
+
+/// Whether the connection is gone, or none can be had: the server was stopped or killed, or is on its way up or down. Other
+/// errors without a SQLSTATE, such as a row too few, are none of it.
+pub fn is_broken(error: &postgres::Error) -> bool {
+    let of_the_connection = |code: &SqlState| code.code().starts_with("57P0") || code.code().starts_with("08");
+    error.is_closed()
+        || error.source().is_some_and(<dyn Error>::is::<std::io::Error>)
+        || error.code().is_some_and(of_the_connection)
+}
 
 /// A database of a private server.
 #[derive(Debug, Clone)]
