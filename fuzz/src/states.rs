@@ -172,14 +172,14 @@ impl State for Evidence {
 
     fn use_it(&mut self, other: &Self) {
         let _ = self.merge(other);
-        let _ = self.absorb(other);
+        let _ = self.absorb(other.clone());
         for part in self.parts().into_iter().flatten() {
-            let _ = self.absorb(&part);
+            let _ = self.absorb(part);
         }
-        for slot in 0..self.slots().len() {
-            let _ = self.bytes_in(slot, 0);
+        for (slot, before) in self.counters_before().into_iter().enumerate() {
+            let _ = self.slot(slot).map(|s| s.bytes.total_since(before));
         }
-        for (runs, window) in self.runs().iter().flat_map(|runs| windows().map(move |w| (runs, w))) {
+        for (runs, window) in self.runs().flat_map(|runs| windows().map(move |w| (runs, w))) {
             runs.judge(window, Some(window.start), &Exemptions::default());
             let _ = (runs.live_at(0), runs.last_before(0));
         }

@@ -3,6 +3,7 @@
 use crate::classes::Timeline;
 use crate::codec::{Codec, Reader, Writer, add_tallies};
 use crate::error::Result;
+use crate::interrupts::interruptible;
 use crate::spans::Spans;
 use crate::time::{Duration, Instant, SECOND, check_instant};
 use crate::times::Times;
@@ -216,7 +217,7 @@ pub struct Consistency {
 pub(crate) fn consistency(rhythm: &Rhythm, lost: &Spans, timeline: &Timeline, expected: Duration) -> Consistency {
     let eligible = timeline.eligible();
     let eligible_time = eligible.total();
-    let lost: Duration = lost.as_slice().iter().map(|s| eligible.overlap(s.0, s.1)).sum();
+    let lost: Duration = interruptible(lost.as_slice()).map(|s| eligible.overlap(s.0, s.1)).sum();
     let share = |part: f64| (eligible_time > 0).then(|| 1.0 - (part / eligible_time as f64).min(1.0));
     let completeness = share(lost as f64);
     let stability = share(timeline.transitions() as f64 * expected as f64);

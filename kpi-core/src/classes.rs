@@ -1,5 +1,6 @@
 //! The four classes of time. Every instant of a window is in exactly one, so they add up to the microsecond.
 
+use crate::interrupts::{Pace, interruptible};
 use crate::spans::Spans;
 use crate::time::{Duration, Instant, Window, span};
 
@@ -49,6 +50,16 @@ pub struct ClassTimes {
     pub excluded: Duration,
 }
 
+impl Exemptions {
+    /// What of them lies in the window.
+    pub fn clip(&self, window: Window) -> Self {
+        Self {
+            excluded: self.excluded.clip(window),
+            unknown: self.unknown.clip(window),
+        }
+    }
+}
+
 impl ClassTimes {
     /// `up / (up + down)`, none where nothing was observed.
     pub fn ratio(&self) -> Option<f64> {
@@ -82,7 +93,9 @@ impl Timeline {
             Layer::new(up, window),
         ];
         let mut at = window.start;
+        let mut pace = Pace::default();
         while at < window.end {
+            pace.step();
             let mut next = window.end;
             let mut inside = [false; 4];
             for (layer, inside) in layers.iter_mut().zip(&mut inside) {
@@ -110,7 +123,7 @@ impl Timeline {
     /// Adds up each class.
     pub fn times(&self) -> ClassTimes {
         let mut times = ClassTimes::default();
-        for s in &self.0 {
+        for s in interruptible(&self.0) {
             let length = span(s.start, s.end);
             match s.class {
                 Class::Excluded => times.excluded += length,
@@ -129,8 +142,11 @@ impl Timeline {
 
     /// Changes between up and down, excluded and unknown skipped.
     pub fn transitions(&self) -> u64 {
-        let classes: Vec<Class> = self.judged().map(|s| s.class).collect();
-        classes.windows(2).filter(|pair| pair[0] != pair[1]).count() as u64
+        let mut judged = interruptible(self.judged()).map(|s| s.class);
+        let Some(mut class) = judged.next() else { return 0 };
+        judged
+            .filter(|next| std::mem::replace(&mut class, *next) != *next)
+            .count() as u64
     }
 
     /// The required and observed time as a set.

@@ -4,9 +4,12 @@
 //! summary has their runs instead, which a change of the first two makes useless. What is counted and not placed in time
 //! (response times, errors, bytes) is gathered in slots, one a bucket.
 
+use std::collections::BTreeMap;
+
 use crate::cadence::Expectation;
 use crate::codec::{Codec, Reader, Writer, add_tallies};
 use crate::error::{KpiError, Result};
+use crate::interrupts::interruptible;
 use crate::response::ResponseSketch;
 use crate::runs::Runs;
 use crate::throughput::{AmountKind, Throughput};
@@ -53,6 +56,10 @@ pub struct Communication {
 }
 
 impl Communication {
+    fn is_empty(&self) -> bool {
+        self.responses.count() == 0 && self.attempts == 0 && self.bytes.is_empty()
+    }
+
     fn merge(&mut self, other: &Communication) -> Result<()> {
         self.responses.merge(&other.responses)?;
         self.attempts = add_tallies(self.attempts, other.attempts);
@@ -64,7 +71,9 @@ impl Communication {
 /// Accepts the edges of slots: at least two instants in ascending order, which bound a window.
 pub fn check_edges(edges: &[Instant]) -> Result<Window> {
     match edges {
-        [first, .., last] if edges.windows(2).all(|pair| pair[0] < pair[1]) => Window::new(*first, *last),
+        [first, .., last] if interruptible(edges.windows(2)).all(|pair| pair[0] < pair[1]) => {
+            Window::new(*first, *last)
+        }
         _ => Err(KpiError::parameter(
             "slot edges must be at least two instants in ascending order",
             "Pass the bounds of the window, such as ARRAY[lower(during), upper(during)].",
@@ -77,11 +86,14 @@ pub fn check_edges(edges: &[Instant]) -> Result<Window> {
 pub struct Evidence {
     /// All beats, also those before the first slot, which may reach into it; without those that are in runs.
     pub beats: Times,
-    /// Beats of whole periods, each of which lies in one slot; in the order of time.
-    runs: Vec<Runs>,
+    /// Beats of whole periods, each of which lies in one slot; by the first of them.
+    runs: BTreeMap<Instant, Runs>,
     /// The bounds of the slots, one more than there are slots.
     edges: Vec<Instant>,
-    slots: Vec<Communication>,
+    /// What was communicated in each; none where nothing was, as in most of many short slots.
+    slots: Vec<Option<Box<Communication>>>,
+    /// How many are not empty.
+    filled: usize,
     /// The byte counter before the first slot, from which its first increase counts.
     before: Throughput,
     /// The slot of the sample before, where the next one most likely falls too.
@@ -92,12 +104,13 @@ impl Evidence {
     /// No evidence yet, for slots between these instants.
     pub fn new(edges: &[Instant]) -> Result<Self> {
         check_edges(edges)?;
-        let slots = vec![Communication::default(); edges.len() - 1];
+        let slots = std::iter::repeat_with(|| None).take(edges.len() - 1).collect();
         Ok(Self {
             beats: Times::default(),
-            runs: Vec::new(),
+            runs: BTreeMap::new(),
             edges: edges.to_vec(),
             slots,
+            filled: 0,
             before: Throughput::default(),
             cursor: 0,
         })
@@ -142,12 +155,30 @@ impl Evidence {
     }
 
     fn slot_of(&mut self, at: Instant) -> Option<&mut Communication> {
-        let here = self.edges[self.cursor] <= at && at < self.edges[self.cursor + 1];
-        if !here {
-            let after = self.edges.partition_point(|e| *e <= at);
-            self.cursor = after.checked_sub(1).filter(|i| *i < self.slots.len())?;
+        if !self.is_in(self.cursor, at) {
+            // Samples come in the order of time, or nearly so.
+            let next = self.cursor + 1;
+            self.cursor = if self.is_in(next, at) { next } else { self.slot_at(at)? };
         }
-        self.slots.get_mut(self.cursor)
+        Some(self.slot_mut(self.cursor))
+    }
+
+    fn is_in(&self, slot: usize, at: Instant) -> bool {
+        let edges = self.edges.get(slot..slot + 2);
+        edges.is_some_and(|edges| edges[0] <= at && at < edges[1])
+    }
+
+    /// The number of the slot that an instant lies in.
+    fn slot_at(&self, at: Instant) -> Option<usize> {
+        let after = self.edges.partition_point(|e| *e <= at);
+        after.checked_sub(1).filter(|i| *i < self.slots.len())
+    }
+
+    fn slot_mut(&mut self, slot: usize) -> &mut Communication {
+        self.slots[slot].get_or_insert_with(|| {
+            self.filled += 1;
+            Box::default()
+        })
     }
 
     /// Adds all of another's evidence over the same slots.
@@ -158,60 +189,57 @@ impl Evidence {
                 "Gather both with the same slot edges.",
             ));
         }
-        self.take_beats(other)?;
-        self.before.merge(&other.before)?;
-        self.slots
-            .iter_mut()
-            .zip(&other.slots)
-            .try_for_each(|(slot, others)| slot.merge(others))
-    }
-
-    fn take_beats(&mut self, other: &Evidence) -> Result<()> {
         self.beats.merge(&other.beats);
-        other.runs.iter().try_for_each(|runs| self.take_runs(runs))
+        for runs in other.runs.values() {
+            self.take_runs(runs.clone())?;
+        }
+        self.before.merge(&other.before)?;
+        for (slot, others) in interruptible(other.slots.iter().enumerate()) {
+            if let Some(others) = others {
+                self.slot_mut(slot).merge(others)?;
+            }
+        }
+        Ok(())
     }
 
     /// Keeps the beats of a period among those of the others.
-    fn take_runs(&mut self, runs: &Runs) -> Result<()> {
+    fn take_runs(&mut self, runs: Runs) -> Result<()> {
         let Some((first, last)) = runs.bounds() else {
             return Ok(());
         };
-        let place = self.runs.partition_point(|r| r.bounds().is_some_and(|b| b.0 < first));
-        let after = place
-            .checked_sub(1)
-            .is_none_or(|i| self.runs[i].bounds().is_some_and(|b| b.1 < first));
-        let before = self
-            .runs
-            .get(place)
-            .is_none_or(|r| r.bounds().is_some_and(|b| last < b.0));
-        if !(after && before) {
+        let before = self.runs.range(..=first).next_back();
+        let follows = before.and_then(|(_, r)| r.bounds()).is_none_or(|b| b.1 < first);
+        let precedes = self.runs.range(first..).next().is_none_or(|(next, _)| last < *next);
+        if !(follows && precedes) {
             return Err(KpiError::parameter(
                 "two summaries of the same time cannot be put together",
                 "Put together those of periods that do not overlap.",
             ));
         }
-        self.runs.insert(place, runs.clone());
+        self.runs.insert(first, runs);
         Ok(())
     }
 
     /// Adds evidence that was gathered over other slots, each of which must lie within one of these.
-    pub fn absorb(&mut self, part: &Evidence) -> Result<()> {
-        if self.edges == part.edges {
-            return self.merge(part);
+    pub fn absorb(&mut self, mut part: Evidence) -> Result<()> {
+        for runs in std::mem::take(&mut part.runs).into_values() {
+            self.take_runs(runs)?;
         }
-        self.take_beats(part)?;
-        for (bounds, others) in part.edges.windows(2).zip(&part.slots) {
-            let whole = self
-                .edges
-                .windows(2)
-                .position(|slot| slot[0] <= bounds[0] && bounds[1] <= slot[1]);
+        if self.edges == part.edges {
+            return self.merge(&part);
+        }
+        self.beats.merge(&part.beats);
+        for (bounds, others) in interruptible(part.edges.windows(2).zip(&part.slots)) {
+            let whole = self.slot_at(bounds[0]).filter(|i| bounds[1] <= self.edges[i + 1]);
             let whole = whole.ok_or_else(|| {
                 KpiError::parameter(
                     "evidence of a period that lies in no single slot cannot be absorbed",
                     "Gather it anew from rows, or choose slots whose edges fall on the period's.",
                 )
             })?;
-            self.slots[whole].merge(others)?;
+            if let Some(others) = others {
+                self.slot_mut(whole).merge(others)?;
+            }
         }
         Ok(())
     }
@@ -220,20 +248,29 @@ impl Evidence {
     /// be one slot, and every beat in it.
     pub fn summary(mut self, expect: Expectation) -> Result<Self> {
         let beats = std::mem::take(&mut self.beats).to_vec();
-        let is_inside = |slot: &[Instant]| beats.iter().all(|b| (slot[0]..slot[1]).contains(b));
+        let is_inside = |slot: &[Instant]| {
+            let ends = [beats.first(), beats.last()];
+            ends.into_iter().flatten().all(|b| (slot[0]..slot[1]).contains(b))
+        };
         if self.slots.len() != 1 || !is_inside(&self.edges) {
             return Err(KpiError::parameter(
                 "a summary is of one slot and the beats in it",
                 "Take evidence apart by iot_kpi.evidence_parts() first.",
             ));
         }
-        self.take_runs(&Runs::of(&beats, expect))?;
+        self.take_runs(Runs::of(&beats, expect))?;
         Ok(self)
     }
 
     /// Beats of whole periods, in the order of time.
-    pub fn runs(&self) -> &[Runs] {
-        &self.runs
+    pub fn runs(&self) -> impl Iterator<Item = &Runs> {
+        self.runs.values()
+    }
+
+    /// Takes the beats out: those that are kept one by one, in order, and those of whole periods.
+    pub(crate) fn take_beats(&mut self) -> (Vec<Instant>, Vec<Runs>) {
+        let beats = std::mem::take(&mut self.beats).to_vec();
+        (beats, std::mem::take(&mut self.runs).into_values().collect())
     }
 
     /// Each slot as evidence of its own, with the beats that lie in it; they must not be in runs.
@@ -246,29 +283,29 @@ impl Evidence {
         }
         let beats = self.beats.to_vec();
         let bounds = self.edges.windows(2).zip(&self.slots);
-        bounds
+        interruptible(bounds)
             .map(|(edges, slot)| {
                 let mut part = Self::new(edges)?;
                 let first = beats.partition_point(|b| *b < edges[0]);
-                beats[first..]
-                    .iter()
+                interruptible(&beats[first..])
                     .take_while(|b| **b < edges[1])
                     .for_each(|b| part.beats.insert(*b));
                 part.slots[0] = slot.clone();
+                part.filled = usize::from(slot.is_some());
                 Ok(part)
             })
             .collect()
     }
 
-    /// Bytes transferred in a slot. A counter's first increase counts from its last sample before the slot, where that
-    /// is no earlier than `since`.
-    pub fn bytes_in(&self, slot: usize, since: Instant) -> Result<Option<f64>> {
-        let Some(here) = self.slots.get(slot) else {
-            return Ok(None);
-        };
-        let earlier = self.slots[..slot].iter().rev().find_map(|s| s.bytes.last_sample());
-        let before = earlier.or_else(|| self.before.last_sample()).filter(|s| s.0 >= since);
-        here.bytes.total_since(before).map(Some)
+    /// The byte counter's last sample before each slot, however long before it.
+    pub fn counters_before(&self) -> Vec<Option<(Instant, f64)>> {
+        let mut last = self.before.last_sample();
+        let before_each = self.slots.iter().map(|slot| {
+            let before = last;
+            last = slot.as_ref().and_then(|s| s.bytes.last_sample()).or(last);
+            before
+        });
+        interruptible(before_each).collect()
     }
 
     /// The bounds of the slots.
@@ -276,19 +313,20 @@ impl Evidence {
         &self.edges
     }
 
-    /// The slots.
-    pub fn slots(&self) -> &[Communication] {
-        &self.slots
+    /// What was communicated in a slot; none where nothing was.
+    pub fn slot(&self, slot: usize) -> Option<&Communication> {
+        self.slots.get(slot)?.as_deref()
     }
 
     /// Bytes in use beyond the structure itself, roughly: of the slots only the one that was written last is asked, and of the
     /// runs those of the latest period.
     pub fn heap_size(&self) -> usize {
-        let slot = &self.slots[self.cursor];
-        let each = size_of::<Communication>() + slot.responses.heap_size() + slot.bytes.heap_size();
-        let latest = self.runs.last().map_or(0, Runs::heap_size);
+        let slot = self.slots[self.cursor].as_deref();
+        let each = size_of::<Communication>() + slot.map_or(0, |s| s.responses.heap_size() + s.bytes.heap_size());
+        let latest = self.runs.last_key_value().map_or(0, |(_, runs)| runs.heap_size());
         let runs = self.runs.len() * (size_of::<Runs>() + latest);
-        self.beats.heap_size() + runs + self.slots.len() * each
+        let places = self.edges.capacity() * size_of::<Instant>() + self.slots.capacity() * size_of::<usize>();
+        self.beats.heap_size() + runs + places + self.filled * each
     }
 }
 
@@ -305,12 +343,14 @@ impl Codec for Evidence {
         self.beats.write(out);
         out.unsigned(self.slots.len() as u64);
         let mut at = 0i64;
-        for edge in &self.edges {
+        for edge in interruptible(&self.edges) {
             out.signed(edge.wrapping_sub(at));
             at = *edge;
         }
         self.before.write_into(out);
-        for slot in &self.slots {
+        let nothing = Communication::default();
+        for slot in interruptible(&self.slots) {
+            let slot = slot.as_deref().unwrap_or(&nothing);
             slot.responses.write(out);
             out.unsigned(slot.attempts);
             out.unsigned(slot.failed);
@@ -318,7 +358,7 @@ impl Codec for Evidence {
         }
         if self.version() > 1 {
             out.unsigned(self.runs.len() as u64);
-            self.runs.iter().for_each(|runs| runs.write(out));
+            self.runs.values().for_each(|runs| runs.write(out));
         }
     }
 
@@ -327,26 +367,31 @@ impl Codec for Evidence {
         let count = input.count()?;
         let mut edges = Vec::with_capacity(count + 1);
         let mut at = 0i64;
-        for _ in 0..=count {
+        for _ in interruptible(0..=count) {
             at = at.wrapping_add(input.signed()?);
             edges.push(at);
         }
         let mut evidence = Self::new(&edges).map_err(|e| input.fail(e))?;
         evidence.beats = beats;
         evidence.before = Throughput::read_from(input)?;
-        for slot in &mut evidence.slots {
-            slot.responses = ResponseSketch::read(input)?;
-            slot.attempts = input.tally()?;
-            slot.failed = input.tally()?;
-            slot.bytes = Throughput::read_from(input)?;
-            if slot.failed > slot.attempts {
+        for slot in interruptible(0..count) {
+            let read = Communication {
+                responses: ResponseSketch::read(input)?,
+                attempts: input.tally()?,
+                failed: input.tally()?,
+                bytes: Throughput::read_from(input)?,
+            };
+            if read.failed > read.attempts {
                 return Err(input.fail("more failed than tried"));
+            }
+            if !read.is_empty() {
+                *evidence.slot_mut(slot) = read;
             }
         }
         if input.version > 1 {
             for _ in 0..input.count()? {
                 let runs = Runs::read(input)?;
-                evidence.take_runs(&runs).map_err(|e| input.fail(e))?;
+                evidence.take_runs(runs).map_err(|e| input.fail(e))?;
             }
             if evidence.runs.is_empty() {
                 return Err(input.fail("it announces runs of beats and has none"));

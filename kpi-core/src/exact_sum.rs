@@ -66,6 +66,11 @@ impl ExactSum {
         other.partials.iter().try_for_each(|x| self.add(*x))
     }
 
+    /// Whether nothing was added.
+    pub fn is_empty(&self) -> bool {
+        self.partials.is_empty()
+    }
+
     /// The sum, rounded once.
     pub fn value(&self) -> f64 {
         self.canonical().first().copied().unwrap_or(0.0)

@@ -7,6 +7,7 @@
 use crate::classes::{ClassTimes, Exemptions, Timeline};
 use crate::codec::{Codec, Reader, Writer, add_tallies};
 use crate::error::{KpiError, Result};
+use crate::interrupts::{Pace, interruptible, sort_unstable_by_key};
 use crate::outages::{Availability, Outage, failures, outages};
 use crate::spans::Spans;
 use crate::time::{Duration, EARLIEST, Instant, LATEST, Window, check_duration, check_instant};
@@ -234,7 +235,7 @@ impl Heartbeats {
             .next()
             .is_some_and(|first| first.start > self.last.end)
         {
-            other.stretches().for_each(|l| self.begin(l));
+            interruptible(other.stretches()).for_each(|l| self.begin(l));
         } else {
             self.unite(other.stretches());
         }
@@ -248,11 +249,11 @@ impl Heartbeats {
             mut others,
         } = std::mem::take(&mut self.waiting);
         if !others.is_empty() {
-            others.sort_unstable_by_key(|l| l.start);
+            sort_unstable_by_key(&mut others, |l| l.start);
             self.unite(others.into_iter());
         }
         if !beats.is_empty() {
-            beats.sort_unstable();
+            sort_unstable_by_key(&mut beats, |at| *at);
             self.unite(beats.into_iter().map(|at| Live::of_beat(at, liveness)));
         }
     }
@@ -270,7 +271,9 @@ impl Heartbeats {
         );
         let mut last = Live::NONE;
         let (mut own, mut others) = (Ahead::of(before.stretches()), Ahead::of(others));
+        let mut pace = Pace::default();
         loop {
+            pace.step();
             own.join(&mut last);
             others.join(&mut last);
             if own.next.start <= last.end {
@@ -352,7 +355,7 @@ impl Heartbeats {
         let mut stretches = settled.stretches().peekable();
         let mut before = None;
         // Outages are in the order of time, as the stretches are.
-        for outage in &mut found {
+        for outage in interruptible(&mut found) {
             while let Some(live) = stretches.next_if(|live| live.start < outage.started_at) {
                 before = Some(live.last_beat);
             }
@@ -388,7 +391,7 @@ impl Codec for Heartbeats {
         out.unsigned(settled.beats);
         out.unsigned(settled.stretches().count() as u64);
         let mut at = 0;
-        for l in settled.stretches() {
+        for l in interruptible(settled.stretches()) {
             out.signed(l.start.wrapping_sub(at));
             out.unsigned(l.last_beat.wrapping_sub(l.start) as u64);
             out.unsigned(l.end.wrapping_sub(l.last_beat) as u64);
@@ -442,7 +445,7 @@ impl Codec for Heartbeats {
             ..Self::default()
         };
         let mut at = 0i64;
-        for _ in 0..count {
+        for _ in interruptible(0..count) {
             let start = at.wrapping_add(input.signed()?);
             let last_beat = start.wrapping_add_unsigned(input.unsigned()?);
             let end = last_beat.wrapping_add_unsigned(input.unsigned()?);

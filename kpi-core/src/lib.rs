@@ -12,8 +12,9 @@
 //! | [`runs`] | what beats amount to, once it is known how they are judged |
 //! | [`response`], [`throughput`], [`rates`] | communication: how fast, how much, how often it failed |
 //! | [`scores`] | what is unusual |
-//! | [`evidence`], [`report`] | all samples of a device in one pass; every KPI from them |
+//! | [`evidence`], [`report`], [`catalogue`] | all samples of a device in one pass; every KPI from them; their names |
 //! | [`exact_sum`], [`codec`] | sums and binary forms that do not depend on order |
+//! | [`interrupts`] | how a loop that takes long is ended from outside |
 //! | [`error`] | what can be wrong, with a remedy |
 //!
 //! ```
@@ -32,12 +33,14 @@
 //! ```
 
 pub mod cadence;
+pub mod catalogue;
 pub mod classes;
 pub mod codec;
 pub mod error;
 pub mod evidence;
 pub mod exact_sum;
 pub mod heartbeats;
+pub mod interrupts;
 pub mod outages;
 pub mod rates;
 pub mod report;

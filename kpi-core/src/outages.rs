@@ -1,6 +1,7 @@
 //! Outages: from the first instant of down to the next instant of up, excluded and unknown time not counted.
 
 use crate::classes::{Class, ClassTimes, Timeline};
+use crate::interrupts::interruptible;
 use crate::spans::Spans;
 use crate::time::{Duration, Instant, span};
 
@@ -31,7 +32,7 @@ pub fn outages(timeline: &Timeline, live: &Spans, min_outage: Duration) -> Vec<O
     let mut found: Vec<Outage> = Vec::new();
     let mut open: Option<(Outage, Instant)> = None;
     let mut seen_up = false;
-    for stretch in timeline.judged() {
+    for stretch in interruptible(timeline.judged()) {
         match (stretch.class, &mut open) {
             (Class::Down, Some((outage, last_end))) => {
                 outage.duration += span(stretch.start, stretch.end);

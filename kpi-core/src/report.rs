@@ -1,10 +1,13 @@
-//! A device's report: every KPI of one slot, from its evidence.
+//! A device's report: every KPI of its slots, from its evidence.
+
+use std::cell::OnceCell;
 
 use crate::cadence::{Consistency, Expectation};
 use crate::classes::{ClassTimes, Exemptions, Timeline};
 use crate::error::{KpiError, Result};
-use crate::evidence::Evidence;
+use crate::evidence::{Communication, Evidence};
 use crate::heartbeats::default_liveness;
+use crate::interrupts::interruptible;
 use crate::outages::{Availability, Outage, failures, outages};
 use crate::rates::{error_rate, wilson_interval};
 use crate::response::{ApdexCounts, ResponseSketch};
@@ -47,10 +50,14 @@ impl DeviceSettings {
 /// All that a report is made from, for one device.
 #[derive(Debug)]
 pub struct Dossier {
-    /// The beats in order, without those that the evidence has in runs.
-    pub beats: Vec<Instant>,
-    /// What was gathered in slots; none where there was no sample at all.
-    pub evidence: Option<Evidence>,
+    /// The beats in order, without those that are in runs.
+    beats: Vec<Instant>,
+    /// Beats of periods that were calculated, in the order of time.
+    runs: Vec<Runs>,
+    /// What else was gathered, in slots; none where there was no sample at all.
+    evidence: Option<Evidence>,
+    /// The byte counter's last sample before each slot, once it is asked for.
+    counters: OnceCell<Vec<Option<(Instant, f64)>>>,
     /// Status samples, the last one before the window among them.
     pub statuses: StatusTimeline,
     /// Time that does not count.
@@ -59,53 +66,26 @@ pub struct Dossier {
     pub settings: DeviceSettings,
 }
 
-/// The KPIs of one device in one slot.
-#[derive(Debug, Clone)]
-pub struct DeviceReport {
-    /// The slot.
-    pub window: Window,
-    /// The four classes by heartbeats, and the outages.
-    pub heartbeats: Availability,
-    /// The four classes by status.
-    pub status_times: ClassTimes,
-    /// Whether a beat proves the device alive at the end of the slot.
-    pub live: bool,
-    /// Whether the device had to work at the end of the slot.
-    pub required: bool,
-    /// How consistently it was active.
-    pub consistency: Consistency,
-    /// Response times.
-    pub responses: ResponseSketch,
-    /// Counts behind the Apdex score, where there is a target.
-    pub apdex: Option<ApdexCounts>,
-    /// Communications tried.
-    pub attempts: u64,
-    /// Communications failed.
-    pub failed: u64,
-    /// Bytes transferred.
-    pub bytes: Option<f64>,
-    /// Distinct reports that came.
-    pub messages: u64,
-}
-
 impl Dossier {
     /// Puts together what is known of a device. Runs of beats must have been made for these settings.
     pub fn new(
-        evidence: Option<Evidence>,
+        mut evidence: Option<Evidence>,
         statuses: StatusTimeline,
         exempt: Exemptions,
         settings: DeviceSettings,
     ) -> Result<Self> {
-        let runs = evidence.iter().flat_map(|e| e.runs());
-        if runs.into_iter().any(|r| r.expect() != settings.expect) {
+        let (beats, runs) = evidence.as_mut().map(Evidence::take_beats).unwrap_or_default();
+        if runs.iter().any(|r| r.expect() != settings.expect) {
             return Err(KpiError::parameter(
                 "evidence has runs of beats that were made for another expected_interval or liveness",
                 "Gather it anew: iot_kpi.evidence_of() takes calculated periods for the settings that a device has.",
             ));
         }
         Ok(Self {
-            beats: evidence.as_ref().map(|e| e.beats.to_vec()).unwrap_or_default(),
+            beats,
+            runs,
             evidence,
+            counters: OnceCell::new(),
             statuses,
             exempt,
             settings,
@@ -132,26 +112,26 @@ impl Dossier {
                 break;
             };
             let (earlier, later) = rest.split_at(rest.partition_point(|b| *b < begin));
-            earlier.iter().for_each(|b| all.beat(*b));
+            all.add(earlier);
             all.append(runs);
             rest = later;
         }
-        rest.iter().for_each(|b| all.beat(*b));
+        all.add(rest);
         (carry_in(last_before, window, self.settings.expect), all)
     }
 
     /// The runs of periods that have a beat before the instant, and those of the others.
     fn periods_before(&self, t: Instant) -> (&[Runs], &[Runs]) {
-        let all = self.evidence.as_ref().map_or(&[][..], |e| e.runs());
-        all.split_at(all.partition_point(|runs| runs.bounds().is_some_and(|b| b.0 < t)))
+        self.runs
+            .split_at(self.runs.partition_point(|runs| runs.bounds().is_some_and(|b| b.0 < t)))
     }
 
     /// The outages of a window, by heartbeats, each with the last beat before it.
     pub fn outages(&self, window: Window, min_outage: Duration) -> Vec<Outage> {
         let (carry_in, beats) = self.beats_of(window);
-        let Judged { live, timeline, .. } = beats.judge(window, carry_in, &self.exempt);
+        let Judged { live, timeline } = beats.judge(window, carry_in, &self.exempt);
         let mut found = outages(&timeline, &live, min_outage);
-        for outage in &mut found {
+        for outage in interruptible(&mut found) {
             outage.last_beat = self.last_beat_before(outage.started_at);
         }
         found
@@ -179,80 +159,201 @@ impl Dossier {
     }
 
     /// The report of a slot; `slot` is its number in the evidence.
-    pub fn report(&self, slot: usize, window: Window) -> Result<DeviceReport> {
-        let (carry_in, beats) = self.beats_of(window);
-        let Judged {
-            live,
-            timeline,
-            consistency,
-        } = beats.judge(window, carry_in, &self.exempt);
-        let found = outages(&timeline, &live, 0);
-        let communication = self.evidence.as_ref().and_then(|e| e.slots().get(slot));
-        let responses = communication.map(|c| c.responses.clone()).unwrap_or_default();
-        let (attempts, failed) = communication.map_or((0, 0), |c| (c.attempts, c.failed));
-        let apdex = self
-            .settings
-            .response_target
-            .map(|target| responses.apdex_counts(target, failed))
-            .transpose()?;
-        let counted_since = window.start.saturating_sub(self.settings.expect.look_back());
-        Ok(DeviceReport {
+    pub fn report(&self, slot: usize, window: Window) -> SlotReport<'_> {
+        SlotReport {
+            dossier: self,
+            slot,
             window,
-            heartbeats: Availability {
-                times: timeline.times(),
-                failures: failures(&found),
-                longest_outage: found.iter().map(|o| o.duration).max(),
-            },
-            status_times: self.statuses.times(window, self.settings.status, &self.exempt),
-            live: self.live_at(window.end),
-            required: !self.exempt.excluded.contains(window.end),
-            consistency,
-            responses,
-            apdex,
-            attempts,
-            failed,
-            bytes: self
-                .evidence
-                .as_ref()
-                .map_or(Ok(None), |e| e.bytes_in(slot, counted_since))?,
-            messages: beats.beats(),
-        })
+            communication: self.evidence.as_ref().and_then(|e| e.slot(slot)),
+            beats: OnceCell::new(),
+            consistency: OnceCell::new(),
+            status_times: OnceCell::new(),
+        }
+    }
+
+    /// The byte counter's last sample before a slot.
+    fn counter_before(&self, slot: usize) -> Option<(Instant, f64)> {
+        let evidence = self.evidence.as_ref()?;
+        let counters = self.counters.get_or_init(|| evidence.counters_before());
+        counters.get(slot).copied().flatten()
     }
 }
 
-impl DeviceReport {
+/// The KPIs of one device in one slot. Each is computed when it is asked for, and what several are made from only once.
+#[derive(Debug)]
+pub struct SlotReport<'a> {
+    dossier: &'a Dossier,
+    slot: usize,
+    window: Window,
+    communication: Option<&'a Communication>,
+    beats: OnceCell<Beats>,
+    consistency: OnceCell<Consistency>,
+    status_times: OnceCell<ClassTimes>,
+}
+
+/// What the beats of a slot tell.
+#[derive(Debug)]
+struct Beats {
+    carry_in: Option<Instant>,
+    runs: Runs,
+    timeline: Timeline,
+    availability: Availability,
+}
+
+impl SlotReport<'_> {
+    /// The slot.
+    pub fn window(&self) -> Window {
+        self.window
+    }
+
+    fn beats(&self) -> &Beats {
+        self.beats.get_or_init(|| {
+            let (carry_in, runs) = self.dossier.beats_of(self.window);
+            let Judged { live, timeline } = runs.judge(self.window, carry_in, &self.dossier.exempt);
+            let found = outages(&timeline, &live, 0);
+            let availability = Availability {
+                times: timeline.times(),
+                failures: failures(&found),
+                longest_outage: found.iter().map(|o| o.duration).max(),
+            };
+            Beats {
+                carry_in,
+                runs,
+                timeline,
+                availability,
+            }
+        })
+    }
+
+    /// The four classes by heartbeats, and the outages.
+    pub fn heartbeats(&self) -> &Availability {
+        &self.beats().availability
+    }
+
+    /// How consistently the device was active.
+    pub fn consistency(&self) -> &Consistency {
+        self.consistency.get_or_init(|| {
+            let Beats {
+                carry_in,
+                runs,
+                timeline,
+                ..
+            } = self.beats();
+            runs.consistency(self.window, *carry_in, timeline)
+        })
+    }
+
+    /// The four classes by status.
+    pub fn status_times(&self) -> &ClassTimes {
+        let Dossier {
+            statuses,
+            settings,
+            exempt,
+            ..
+        } = self.dossier;
+        self.status_times
+            .get_or_init(|| statuses.times(self.window, settings.status, &exempt.clip(self.window)))
+    }
+
+    /// Whether a beat proves the device alive at the end of the slot.
+    pub fn live(&self) -> bool {
+        self.dossier.live_at(self.window.end)
+    }
+
+    /// Whether the device had to work at the end of the slot.
+    pub fn required(&self) -> bool {
+        !self.dossier.exempt.excluded.contains(self.window.end)
+    }
+
     /// `up / (up + down)` by heartbeats.
     pub fn uptime(&self) -> Option<f64> {
-        self.heartbeats.times.ratio()
+        self.heartbeats().times.ratio()
     }
 
     /// `up / (up + down)` by status.
     pub fn availability(&self) -> Option<f64> {
-        self.status_times.ratio()
+        self.status_times().ratio()
+    }
+
+    /// Response times; none where there is none.
+    pub fn responses(&self) -> Option<&ResponseSketch> {
+        self.communication.map(|c| &c.responses)
+    }
+
+    /// A percentile of the response times.
+    pub fn percentile(&self, q: f64) -> Result<Option<f64>> {
+        self.responses().map_or(Ok(None), |r| r.percentile(q))
+    }
+
+    /// Counts behind the Apdex score, where there is a target.
+    pub fn apdex(&self) -> Result<Option<ApdexCounts>> {
+        let Some(target) = self.dossier.settings.response_target else {
+            return Ok(None);
+        };
+        match self.responses() {
+            Some(responses) => responses.apdex_counts(target, self.failed()),
+            None => ResponseSketch::default().apdex_counts(target, 0),
+        }
+        .map(Some)
+    }
+
+    /// Communications tried.
+    pub fn attempts(&self) -> u64 {
+        self.communication.map_or(0, |c| c.attempts)
+    }
+
+    /// Communications failed.
+    pub fn failed(&self) -> u64 {
+        self.communication.map_or(0, |c| c.failed)
     }
 
     /// Share of communications that failed.
     pub fn error_rate(&self) -> Result<Option<f64>> {
-        error_rate(self.failed, self.attempts)
+        error_rate(self.failed(), self.attempts())
     }
 
     /// Its 95 % interval.
     pub fn error_interval(&self) -> Result<Option<(f64, f64)>> {
-        wilson_interval(self.failed, self.attempts)
+        wilson_interval(self.failed(), self.attempts())
+    }
+
+    /// Bytes transferred; none where no sample of any kind was gathered. A counter's first increase counts from its last
+    /// sample before the slot, unless that lies too far back.
+    pub fn bytes(&self) -> Result<Option<f64>> {
+        if self.dossier.evidence.is_none() {
+            return Ok(None);
+        }
+        let Some(communication) = self.communication else {
+            return Ok(Some(0.0));
+        };
+        let since = self
+            .window
+            .start
+            .saturating_sub(self.dossier.settings.expect.look_back());
+        let before = self.dossier.counter_before(self.slot).filter(|s| s.0 >= since);
+        communication.bytes.total_since(before).map(Some)
+    }
+
+    /// Distinct reports that came.
+    pub fn messages(&self) -> u64 {
+        self.beats().runs.beats()
     }
 
     /// Bytes a second of required time.
-    pub fn bytes_per_second(&self) -> Option<f64> {
-        self.per_required_second(self.bytes.unwrap_or(0.0))
+    pub fn bytes_per_second(&self) -> Result<Option<f64>> {
+        Ok(self.per_required_second(self.bytes()?.unwrap_or(0.0)))
     }
 
     /// Reports a second of required time.
     pub fn messages_per_second(&self) -> Option<f64> {
-        self.per_required_second(self.messages as f64)
+        self.per_required_second(self.messages() as f64)
     }
 
     fn per_required_second(&self, amount: f64) -> Option<f64> {
-        let required = self.heartbeats.times.required();
+        let required = self.heartbeats().times.required();
         (required > 0).then(|| amount / seconds(required))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -8,6 +8,7 @@ use crate::cadence::{Consistency, Expectation, OnTime, Rhythm, consistency};
 use crate::classes::{Exemptions, Timeline};
 use crate::codec::{Reader, Writer, add_tallies};
 use crate::error::Result;
+use crate::interrupts::interruptible;
 use crate::spans::Spans;
 use crate::time::{Duration, Instant, Window, check_duration, check_instant, span};
 
@@ -49,8 +50,13 @@ impl Runs {
     /// Sorted beats.
     pub fn of(beats: &[Instant], expect: Expectation) -> Self {
         let mut runs = Self::new(expect);
-        beats.iter().for_each(|b| runs.beat(*b));
+        runs.add(beats);
         runs
+    }
+
+    /// Adds sorted beats after all there are.
+    pub(crate) fn add(&mut self, beats: &[Instant]) {
+        interruptible(beats).for_each(|b| self.beat(*b));
     }
 
     /// How the beats are judged.
@@ -159,7 +165,7 @@ impl Runs {
             Some(_) => {}
         };
         let mut previous = carry_in;
-        for run in &self.runs {
+        for run in interruptible(&self.runs) {
             lose(previous, run.first);
             previous = Some(run.last);
         }
@@ -171,13 +177,13 @@ impl Runs {
     pub fn judge(&self, window: Window, carry_in: Option<Instant>, exempt: &Exemptions) -> Judged {
         let live = self.live(carry_in);
         let timeline = Timeline::judge(window, &live, &Spans::empty(), exempt);
+        Judged { live, timeline }
+    }
+
+    /// How consistently the device was active in a window that was judged by the same beats.
+    pub fn consistency(&self, window: Window, carry_in: Option<Instant>, timeline: &Timeline) -> Consistency {
         let lost = self.lost(window, carry_in);
-        let consistency = consistency(&self.rhythm, &lost, &timeline, self.expect.interval);
-        Judged {
-            live,
-            timeline,
-            consistency,
-        }
+        consistency(&self.rhythm, &lost, timeline, self.expect.interval)
     }
 
     /// Bytes in use beyond the structure itself.
@@ -191,7 +197,7 @@ impl Runs {
         out.unsigned(self.beats);
         out.unsigned(self.runs.len() as u64);
         let mut at = 0;
-        for run in &self.runs {
+        for run in interruptible(&self.runs) {
             out.signed(run.first.wrapping_sub(at));
             out.unsigned(run.last.wrapping_sub(run.first) as u64);
             at = run.last;
@@ -214,7 +220,7 @@ impl Runs {
         let mut read = Self::new(expect);
         read.beats = input.tally()?;
         let (mut at, mut least) = (0i64, 0u64);
-        for _ in 0..input.count()? {
+        for _ in interruptible(0..input.count()?) {
             let first = at.wrapping_add(input.signed()?);
             let last = first.wrapping_add_unsigned(input.unsigned()?);
             let after = read
@@ -248,16 +254,23 @@ pub struct Judged {
     pub live: Spans,
     /// The window in its four classes.
     pub timeline: Timeline,
-    /// How consistently the device was active.
-    pub consistency: Consistency,
 }
 
-/// Judges a window by sorted beats, of which some may lie outside of it.
-pub fn judge_beats(sorted: &[Instant], window: Window, expect: Expectation, exempt: &Exemptions) -> Judged {
+/// Judges a window by sorted beats, of which some may lie outside of it: its classes, and how consistently the device was
+/// active.
+pub fn judge_beats(
+    sorted: &[Instant],
+    window: Window,
+    expect: Expectation,
+    exempt: &Exemptions,
+) -> (Timeline, Consistency) {
     let first = sorted.partition_point(|t| *t < window.start);
     let after = first + sorted[first..].partition_point(|t| *t < window.end);
     let carry_in = carry_in(sorted[..first].last().copied(), window, expect);
-    Runs::of(&sorted[first..after], expect).judge(window, carry_in, exempt)
+    let runs = Runs::of(&sorted[first..after], expect);
+    let timeline = runs.judge(window, carry_in, exempt).timeline;
+    let consistency = runs.consistency(window, carry_in, &timeline);
+    (timeline, consistency)
 }
 
 /// The last beat before a window, where it is near enough to matter in it.

@@ -1,5 +1,6 @@
 //! Sets of instants as sorted, disjoint, non-touching half-open spans.
 
+use crate::interrupts::{interruptible, sort};
 use crate::time::{Duration, Instant, Window, span};
 
 /// A sorted set of disjoint spans `[start, end)`; touching spans are one.
@@ -15,14 +16,14 @@ impl Spans {
     /// The union of any spans, in any order; empty and reversed ones add nothing.
     pub fn union_of(mut spans: Vec<(Instant, Instant)>) -> Self {
         spans.retain(|(start, end)| start < end);
-        spans.sort_unstable();
+        sort(&mut spans);
         Self::from_sorted(spans)
     }
 
     /// The union of spans sorted by their start.
     pub fn from_sorted(spans: impl IntoIterator<Item = (Instant, Instant)>) -> Self {
         let mut set = Self::empty();
-        for (start, end) in spans {
+        for (start, end) in interruptible(spans) {
             set.append(start, end);
         }
         set
@@ -51,7 +52,8 @@ impl Spans {
     /// What of the set lies in the window.
     pub fn clip(&self, window: Window) -> Self {
         let first = self.0.partition_point(|s| s.1 <= window.start);
-        let clipped = self.0[first..].iter().take_while(|s| s.0 < window.end);
+        let after = first + self.0[first..].partition_point(|s| s.0 < window.end);
+        let clipped = interruptible(&self.0[first..after]);
         Self(clipped.map(|s| (s.0.max(window.start), s.1.min(window.end))).collect())
     }
 
@@ -59,7 +61,7 @@ impl Spans {
     pub fn gaps(&self, window: Window) -> Self {
         let mut free = window.start;
         let mut gaps = Self::empty();
-        for &(start, end) in self.clip(window).as_slice() {
+        for &(start, end) in interruptible(self.clip(window).as_slice()) {
             gaps.append(free, start);
             free = end;
         }

@@ -66,6 +66,11 @@ impl Throughput {
         Ok(())
     }
 
+    /// Whether there is no sample.
+    pub fn is_empty(&self) -> bool {
+        self.amounts.is_empty() && self.counter.is_empty()
+    }
+
     /// The counter's samples in order; of equal times the larger value counts.
     fn in_order(&self) -> Vec<(Instant, f64)> {
         let mut samples = self.counter.clone();

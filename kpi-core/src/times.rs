@@ -8,6 +8,7 @@ use std::borrow::Cow;
 
 use crate::codec::{Reader, Writer, push_varint, take_varint, unzigzag, zigzag};
 use crate::error::Result;
+use crate::interrupts::{Pace, interruptible, sort};
 use crate::time::{Instant, check_instant};
 
 /// Late instants that may wait before they are merged.
@@ -64,8 +65,8 @@ impl Times {
         self.packed.for_each(|t| all.push(t));
         if !self.late.is_empty() {
             all.extend_from_slice(&self.late);
-            // A stable sort sees the runs that are there: one a metric, where an index gave the rows.
-            all.sort();
+            // There are runs: one a metric, where an index gave the rows.
+            sort(&mut all);
             all.dedup();
         }
         all
@@ -117,7 +118,7 @@ struct Packed {
 impl Packed {
     fn of_sorted(times: Vec<Instant>) -> Self {
         let mut packed = Self::default();
-        times.into_iter().for_each(|t| packed.append(t));
+        interruptible(times).for_each(|t| packed.append(t));
         packed.bytes.shrink_to_fit();
         packed
     }
@@ -130,7 +131,9 @@ impl Packed {
         let mut rest = bytes;
         let first = check_instant(unfold_next(&mut rest)?).ok()?;
         let (mut last, mut step, mut count) = (first, 0i64, 1);
+        let mut pace = Pace::default();
         while !rest.is_empty() {
+            pace.step();
             step = step.wrapping_add(unfold_next(&mut rest)?);
             // From one end of time to the other is further than an `i64` counts: the instants are compared, not the step.
             let next = last.wrapping_add(step);
@@ -192,7 +195,9 @@ impl Packed {
         let Some(mut last) = unfold_next(&mut rest) else { return };
         take(last);
         let mut step = 0i64;
+        let mut pace = Pace::default();
         while let Some(change) = unfold_next(&mut rest) {
+            pace.step();
             step = step.wrapping_add(change);
             last = last.wrapping_add(step);
             take(last);

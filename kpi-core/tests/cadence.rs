@@ -11,7 +11,7 @@ use common::{deal, duration, instant, items, near, short, spans, survives, windo
 use kpi_core::cadence::{Cadence, Consistency, Expectation};
 use kpi_core::classes::Exemptions;
 use kpi_core::codec::Codec;
-use kpi_core::runs::{Judged, judge_beats};
+use kpi_core::runs::judge_beats;
 use kpi_core::spans::Spans;
 use kpi_core::time::{EARLIEST, LATEST, SECOND, Window};
 use kpi_core::times::Times;
@@ -45,7 +45,7 @@ proptest! {
     ) {
         let exempt = Exemptions { excluded, unknown };
         let sorted = of(&beats).times.to_vec();
-        let Judged { timeline, consistency: judged, .. } = judge_beats(&sorted, window, Expectation { interval, liveness }, &exempt);
+        let (timeline, judged) = judge_beats(&sorted, window, Expectation { interval, liveness }, &exempt);
         let times = timeline.times();
         prop_assert_eq!(times.up + times.down + times.unknown + times.excluded, window.length());
         for ratio in [judged.completeness, judged.regularity, judged.stability, judged.consistency] {
@@ -72,7 +72,7 @@ fn judge(seconds: &[i64], exempt: &Exemptions) -> Consistency {
         interval: 60 * SECOND,
         liveness: 180 * SECOND,
     };
-    judge_beats(&beats, Window::new(0, 600 * SECOND).unwrap(), expect, exempt).consistency
+    judge_beats(&beats, Window::new(0, 600 * SECOND).unwrap(), expect, exempt).1
 }
 
 fn close(found: Option<f64>, expected: f64) {

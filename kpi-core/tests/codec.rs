@@ -196,7 +196,7 @@ impl Subject for Evidence {
         }
         let mut put_together = Self::new(state.edges()).unwrap();
         for part in state.parts().unwrap() {
-            put_together.absorb(&part.summary(EXPECT).unwrap()).unwrap();
+            put_together.absorb(part.summary(EXPECT).unwrap()).unwrap();
         }
         put_together
     }
@@ -204,7 +204,7 @@ impl Subject for Evidence {
     fn use_it(&mut self, other: &Self) {
         let _ = self.merge(other);
         let _ = self.merge(&self.clone());
-        let _ = self.absorb(other);
+        let _ = self.absorb(other.clone());
         let _ = self.parts();
         for runs in self.runs() {
             for window in windows() {
@@ -212,8 +212,8 @@ impl Subject for Evidence {
             }
             let _ = (runs.live_at(0), runs.last_before(0));
         }
-        for slot in 0..self.slots().len() {
-            let _ = self.bytes_in(slot, 0);
+        for (slot, before) in self.counters_before().into_iter().enumerate() {
+            let _ = self.slot(slot).map(|s| s.bytes.total_since(before));
         }
     }
 }

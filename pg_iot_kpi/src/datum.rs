@@ -50,17 +50,21 @@ fn long_duration(name: &str, interval: &pg_sys::Interval) -> Result<Duration> {
         .ok_or_else(|| KpiError::parameter(format!("{name} is too long"), "Give an interval below 292,000 years."))
 }
 
-/// Microseconds as an interval.
-pub(crate) fn interval(duration: Duration) -> Datum {
-    let interval = pg_sys::Interval {
+/// Microseconds as PostgreSQL has them.
+pub(crate) fn as_interval(duration: Duration) -> pg_sys::Interval {
+    pg_sys::Interval {
         time: duration,
         day: 0,
         month: 0,
-    };
-    // SAFETY: copies into memory that PostgreSQL frees with the current context.
+    }
+}
+
+/// Microseconds as an interval.
+pub(crate) fn interval(duration: Duration) -> Datum {
+    // SAFETY: fresh memory, large enough, that PostgreSQL frees with the current context.
     unsafe {
         let copy = pg_sys::palloc(size_of::<pg_sys::Interval>()).cast::<pg_sys::Interval>();
-        *copy = interval;
+        copy.write(as_interval(duration));
         Datum::from(copy)
     }
 }
@@ -191,6 +195,22 @@ pub(crate) fn maybe_floats(values: &[Option<f64>]) -> Datum {
             8,
             true,
             b'd' as _,
+        )
+    })
+}
+
+/// An array of texts.
+pub(crate) fn texts<'a>(values: impl Iterator<Item = &'a str>) -> Datum {
+    let mut elements: Vec<Datum> = values.map(text).collect();
+    // SAFETY: text is a varlena, aligned to four bytes; the array is as long as said.
+    Datum::from(unsafe {
+        pg_sys::construct_array(
+            elements.as_mut_ptr(),
+            elements.len() as i32,
+            pg_sys::TEXTOID,
+            -1,
+            false,
+            b'i' as _,
         )
     })
 }

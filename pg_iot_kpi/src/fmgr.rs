@@ -1,6 +1,11 @@
 //! A call from SQL. Functions are plain version-1 C functions rather than `#[pg_extern]` ones: a transition function is
 //! called for every row, and this way it costs what one written in C costs.
 
+use std::cell::Cell;
+use std::marker::PhantomData;
+use std::ops::{Deref, DerefMut};
+use std::ptr::NonNull;
+
 use kpi_core::error::{KpiError, Result};
 use pgrx::pg_sys;
 
@@ -11,6 +16,9 @@ pub(crate) type SqlResult = Result<Option<pg_sys::Datum>>;
 ///
 /// What is given as `at_once` is asked first, without the guard that turns a panic into an error of PostgreSQL and costs as
 /// much as a short transition: it may neither panic nor call PostgreSQL, and leaves what it does not answer to the body.
+///
+/// The body may do both. All of `pg_sys` stands behind a guard of its own, which makes a panic of an error that PostgreSQL
+/// raises; it unwinds through the body, so that whatever that holds is dropped, and the guard around it raises it again.
 macro_rules! sql_function {
     ($name:ident, at_once: $at_once:path, $body:expr) => {
         crate::fmgr::sql_function!(@named stringify!($name), $at_once, $body);
@@ -74,6 +82,8 @@ pub(crate) fn run(call: Call, body: impl FnOnce(&Call) -> SqlResult) -> pg_sys::
 /// A call in progress.
 pub(crate) struct Call {
     fcinfo: pg_sys::FunctionCallInfo,
+    /// The arguments whose states were handed out, a bit each: nobody gets the same one twice.
+    handed_out: Cell<u8>,
 }
 
 impl Call {
@@ -83,7 +93,10 @@ impl Call {
     /// `fcinfo` must be what PostgreSQL passed.
     #[inline(always)]
     pub(crate) unsafe fn new(fcinfo: pg_sys::FunctionCallInfo) -> Self {
-        Self { fcinfo }
+        Self {
+            fcinfo,
+            handed_out: Cell::new(0),
+        }
     }
 
     /// The untyped call, for PostgreSQL's own functions.
@@ -120,19 +133,34 @@ impl Call {
     }
 
     /// The state of an aggregate, if it has one by now.
+    ///
+    /// # Panics
+    /// When it is asked for again.
     #[inline(always)]
-    #[expect(
-        clippy::mut_from_ref,
-        reason = "the state lies in PostgreSQL's memory, not in the call"
-    )]
-    pub(crate) fn state<T>(&self, n: usize) -> Option<&mut T> {
-        // SAFETY: an argument of type internal can only come from our own transition functions.
-        self.datum(n).map(|d| unsafe { &mut *d.cast_mut_ptr::<T>() })
+    pub(crate) fn state<T>(&self, n: usize) -> Option<State<'_, T>> {
+        let bit = 1 << n;
+        assert!(self.handed_out.get() & bit == 0, "a state is handed out once");
+        self.handed_out.set(self.handed_out.get() | bit);
+        let kept = NonNull::new(self.datum(n)?.cast_mut_ptr())?;
+        Some(State {
+            kept,
+            call: PhantomData,
+        })
+    }
+
+    /// The states that are put together, as far as they are there.
+    #[inline(always)]
+    pub(crate) fn both_states<T>(&self) -> (Option<State<'_, T>>, Option<State<'_, T>>) {
+        let both = (self.state::<T>(0), self.state::<T>(1));
+        if let (Some(one), Some(other)) = &both {
+            assert!(one.kept != other.kept, "a state is put together with itself");
+        }
+        both
     }
 
     /// The state of an aggregate, made if there is none.
     #[inline(always)]
-    pub(crate) fn state_or_new<T: Default>(&self, n: usize) -> Result<&mut T> {
+    pub(crate) fn state_or_new<T: Default>(&self, n: usize) -> Result<State<'_, T>> {
         match self.state(n) {
             Some(state) => Ok(state),
             None => self.keep(T::default()),
@@ -141,11 +169,7 @@ impl Call {
 
     /// Makes a state that lives as long as the aggregate that called.
     #[cold]
-    #[expect(
-        clippy::mut_from_ref,
-        reason = "the state lies in PostgreSQL's memory, not in the call"
-    )]
-    pub(crate) fn keep<T>(&self, state: T) -> Result<&mut T> {
+    pub(crate) fn keep<T>(&self, state: T) -> Result<State<'_, T>> {
         let mut context = std::ptr::null_mut();
         // SAFETY: fcinfo is valid; the context is set where the answer is not zero.
         let called_as = unsafe { pg_sys::AggCheckCallContext(self.fcinfo, &mut context) };
@@ -155,30 +179,14 @@ impl Call {
                 "Call the aggregate, not its transition function.",
             ));
         }
-        Ok(leak(state, context))
-    }
-
-    /// Hands a state on to the next transition. What it has on Rust's heap counts as allocated in the aggregate's memory
-    /// context, so that a hash aggregate sees it when it asks whether another group has room.
-    #[inline(always)]
-    pub(crate) fn hand_on<T: HeapSize>(&self, state: &mut T) -> SqlResult {
-        // SAFETY: every state that an aggregate holds was made by `leak`.
-        let kept = unsafe { kept(state) };
-        let size = kept.state.heap_size();
-        if size != kept.charged {
-            kept.charge(size);
-        }
-        Ok(Some(pg_sys::Datum::from(kept as *mut Kept<T>)))
+        // SAFETY: it is the aggregate's context, which outlives this call.
+        Ok(unsafe { State::make(state, context, false) })
     }
 
     /// Makes a state that lives until the caller's memory context is reset: long enough to be merged into another.
     pub(crate) fn keep_briefly<T>(&self, state: T) -> pg_sys::Datum {
-        // SAFETY: the current context is always there.
-        let context = unsafe { pg_sys::CurrentMemoryContext };
-        let state = leak(state, context);
-        // SAFETY: `leak` made it.
-        unsafe { kept(state) }.brief = true;
-        pg_sys::Datum::from(std::ptr::from_mut(state))
+        // SAFETY: the current context is always there, and outlives this call.
+        unsafe { State::make(state, pg_sys::CurrentMemoryContext, true) }.datum()
     }
 }
 
@@ -198,76 +206,125 @@ pub(crate) trait HeapSize {
     fn heap_size(&self) -> usize;
 }
 
-/// A state in the memory context of its aggregate. The state comes first: a pointer to it is one to the whole.
-#[repr(C)]
+/// The state of an aggregate, for this call alone.
+pub(crate) struct State<'call, T> {
+    kept: NonNull<Kept<T>>,
+    call: PhantomData<&'call mut T>,
+}
+
+/// A state in the memory context of its aggregate.
 struct Kept<T> {
     state: T,
     context: pg_sys::MemoryContext,
+    /// What the context counts as allocated for it.
     charged: usize,
     /// Made to be merged into another state, and for nothing else.
     brief: bool,
     on_reset: pg_sys::MemoryContextCallback,
 }
 
+impl<T> Deref for State<'_, T> {
+    type Target = T;
+
+    #[inline(always)]
+    fn deref(&self) -> &T {
+        // SAFETY: an argument of type internal can only come from our own functions, which made it by `make`; the context has
+        // not been reset, as PostgreSQL still hands it around. Nobody else has it: `Call` gives each out once, and
+        // `both_states` sees to it that two are two.
+        unsafe { &self.kept.as_ref().state }
+    }
+}
+
+impl<T> DerefMut for State<'_, T> {
+    #[inline(always)]
+    fn deref_mut(&mut self) -> &mut T {
+        // SAFETY: as above.
+        unsafe { &mut self.kept.as_mut().state }
+    }
+}
+
+impl<T> State<'_, T> {
+    /// Moves a state into a memory context, to be dropped with it.
+    ///
+    /// # Safety
+    /// The context must outlive the call that the state is for.
+    unsafe fn make(state: T, context: pg_sys::MemoryContext, brief: bool) -> Self {
+        const { assert!(align_of::<Kept<T>>() <= 8, "PostgreSQL aligns to eight bytes") };
+        // SAFETY: the context is valid. Where it has no memory left, that is a panic here, and the state is dropped. What it
+        // gives is large enough and aligned, is filled before it is looked at, and stays where it is until the context is
+        // reset, which calls `forget` first. The callback is registered by linking it in: that cannot fail.
+        let kept = unsafe {
+            let kept = pg_sys::MemoryContextAlloc(context, size_of::<Kept<T>>()).cast::<Kept<T>>();
+            kept.write(Kept {
+                state,
+                context,
+                charged: 0,
+                brief,
+                on_reset: pg_sys::MemoryContextCallback {
+                    func: Some(forget::<T>),
+                    arg: kept.cast(),
+                    next: std::ptr::null_mut(),
+                },
+            });
+            pg_sys::MemoryContextRegisterResetCallback(context, &raw mut (*kept).on_reset);
+            NonNull::new_unchecked(kept)
+        };
+        Self {
+            kept,
+            call: PhantomData,
+        }
+    }
+
+    /// Whether it was made by `keep_briefly`: nobody reads it again.
+    pub(crate) fn is_brief(&self) -> bool {
+        // SAFETY: as in `deref`.
+        unsafe { self.kept.as_ref() }.brief
+    }
+
+    /// As PostgreSQL hands it to the next call.
+    #[inline(always)]
+    pub(crate) fn datum(self) -> pg_sys::Datum {
+        pg_sys::Datum::from(self.kept.as_ptr())
+    }
+
+    /// Hands it on to the next transition. What it has on Rust's heap counts as allocated in the aggregate's memory context,
+    /// so that a hash aggregate sees it when it asks whether another group has room.
+    #[inline(always)]
+    pub(crate) fn hand_on(mut self) -> SqlResult
+    where
+        T: HeapSize,
+    {
+        // SAFETY: as in `deref`.
+        let kept = unsafe { self.kept.as_mut() };
+        let size = kept.state.heap_size();
+        if size != kept.charged {
+            kept.charge(size);
+        }
+        Ok(Some(self.datum()))
+    }
+}
+
 impl<T> Kept<T> {
     /// Lets the context count as allocated what the state holds elsewhere.
     #[cold]
     fn charge(&mut self, size: usize) {
-        // SAFETY: the context outlives the state.
+        // SAFETY: the context outlives the state, and no PostgreSQL code runs meanwhile that counts too.
         let counted = unsafe { &mut (*self.context).mem_allocated };
         *counted = counted.wrapping_add(size).wrapping_sub(self.charged);
         self.charged = size;
     }
 }
 
-/// The state with what is beside it.
-///
-/// # Safety
-/// `leak` must have made it.
-#[inline(always)]
-unsafe fn kept<T>(state: &mut T) -> &mut Kept<T> {
-    // SAFETY: by contract, it is the first field of the whole.
-    unsafe { &mut *std::ptr::from_mut(state).cast::<Kept<T>>() }
-}
-
-/// Whether a state was made by `keep_briefly`: nobody reads it again.
-pub(crate) fn is_brief<T>(state: &mut T) -> bool {
-    // SAFETY: every state that a function of ours is given was made by `leak`.
-    unsafe { kept(state) }.brief
-}
-
-/// Moves a state into a memory context, to be dropped with it.
-fn leak<'a, T>(state: T, context: pg_sys::MemoryContext) -> &'a mut T {
-    const { assert!(align_of::<Kept<T>>() <= 8, "PostgreSQL aligns to eight bytes") };
-    // SAFETY: the context is valid; what it gives is large enough and aligned, is filled before it is looked at, and stays
-    // where it is until the context is reset, which calls `forget` first.
-    unsafe {
-        let kept = pg_sys::MemoryContextAlloc(context, size_of::<Kept<T>>()).cast::<Kept<T>>();
-        kept.write(Kept {
-            state,
-            context,
-            charged: 0,
-            brief: false,
-            on_reset: pg_sys::MemoryContextCallback {
-                func: Some(forget::<T>),
-                arg: kept.cast(),
-                next: std::ptr::null_mut(),
-            },
-        });
-        pg_sys::MemoryContextRegisterResetCallback(context, &mut (*kept).on_reset);
-        &mut (*kept).state
-    }
-}
-
 /// Drops a state when its context is reset, which counts the charge off: a context that is used again starts from nothing.
+/// Nothing in it calls PostgreSQL, so no error can be raised while a context is on its way out.
 ///
 /// # Safety
-/// The argument must be what `leak` registered, and is not looked at again.
+/// The argument must be what `State::make` registered, and is not looked at again.
 unsafe extern "C-unwind" fn forget<T>(kept: *mut std::ffi::c_void) {
     let kept = kept.cast::<Kept<T>>();
     // SAFETY: by contract.
     unsafe {
         (*kept).charge(0);
-        std::ptr::drop_in_place(&mut (*kept).state);
+        std::ptr::drop_in_place(&raw mut (*kept).state);
     }
 }

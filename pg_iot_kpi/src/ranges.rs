@@ -7,20 +7,51 @@ use pgrx::pg_sys::{self, Datum};
 
 use crate::fmgr::Call;
 
-unsafe extern "C-unwind" {
-    // Not in pgrx's bindings; unchanged from PostgreSQL 14 to 18 (utils/multirangetypes.h).
-    fn multirange_deserialize(
-        range_type: *mut pg_sys::TypeCacheEntry,
-        multirange: *const pg_sys::varlena,
-        count: *mut i32,
-        ranges: *mut *mut *mut pg_sys::RangeType,
-    );
-    fn make_multirange(
-        oid: pg_sys::Oid,
-        range_type: *mut pg_sys::TypeCacheEntry,
-        count: i32,
-        ranges: *mut *mut pg_sys::RangeType,
-    ) -> *mut pg_sys::varlena;
+/// What pgrx does not bind; unchanged from PostgreSQL 14 to 18 (`utils/multirangetypes.h`).
+mod unguarded {
+    use pgrx::pg_sys;
+
+    unsafe extern "C-unwind" {
+        pub(super) fn multirange_deserialize(
+            range_type: *mut pg_sys::TypeCacheEntry,
+            multirange: *const pg_sys::varlena,
+            count: *mut i32,
+            ranges: *mut *mut *mut pg_sys::RangeType,
+        );
+        pub(super) fn make_multirange(
+            oid: pg_sys::Oid,
+            range_type: *mut pg_sys::TypeCacheEntry,
+            count: i32,
+            ranges: *mut *mut pg_sys::RangeType,
+        ) -> *mut pg_sys::varlena;
+    }
+}
+
+/// The ranges of a multirange, in PostgreSQL's memory.
+///
+/// # Safety
+/// It must be a `tstzmultirange` that is neither compressed nor out of line.
+unsafe fn deserialized(multirange: *const pg_sys::varlena) -> (i32, *mut *mut pg_sys::RangeType) {
+    let of = range_type();
+    let (mut count, mut ranges) = (0, std::ptr::null_mut());
+    // SAFETY: by contract, and both results are filled in. What the closure holds needs no drop, so that an error may jump
+    // over it; the guard makes a panic of that.
+    unsafe {
+        pg_sys::ffi::pg_guard_ffi_boundary(|| {
+            unguarded::multirange_deserialize(of, multirange, &mut count, &mut ranges);
+        });
+    }
+    (count, ranges)
+}
+
+/// A `tstzmultirange` of ranges, which are sorted and put together where they touch.
+fn made_of(ranges: &mut [*mut pg_sys::RangeType]) -> *mut pg_sys::varlena {
+    let of = range_type();
+    let (count, first) = (ranges.len() as i32, ranges.as_mut_ptr());
+    // SAFETY: the array is as long as said, and is copied from. The closure holds nothing that needs a drop, as above.
+    unsafe {
+        pg_sys::ffi::pg_guard_ffi_boundary(|| unguarded::make_multirange(pg_sys::TSTZMULTIRANGEOID, of, count, first))
+    }
 }
 
 const WINDOW_HINT: &str = "Give a window with two finite bounds, such as tstzrange(now() - interval '1 day', now()).";
@@ -79,39 +110,27 @@ pub(crate) unsafe fn window(datum: Datum) -> Result<Window> {
 /// # Safety
 /// The datum must be a `tstzmultirange`.
 pub(crate) unsafe fn spans(datum: Datum) -> Spans {
-    let (mut count, mut ranges) = (0, std::ptr::null_mut());
     // SAFETY: by contract; the array has as many elements as said.
     let found = unsafe {
-        multirange_deserialize(
-            range_type(),
-            pg_sys::pg_detoast_datum(datum.cast_mut_ptr()),
-            &mut count,
-            &mut ranges,
-        );
+        let (count, ranges) = deserialized(pg_sys::pg_detoast_datum(datum.cast_mut_ptr()));
         (0..count as usize)
-            .filter_map(|i| bounds(*ranges.add(i)))
-            .collect::<Vec<_>>()
-    };
-    Spans::union_of(
-        found
-            .iter()
+            .filter_map(|i| {
+                pgrx::check_for_interrupts!();
+                bounds(*ranges.add(i))
+            })
             .map(|b| (b.start.unwrap_or(EARLIEST), b.end.unwrap_or(LATEST)))
-            .collect(),
-    )
+            .collect()
+    };
+    Spans::union_of(found)
 }
 
 /// A `tstzmultirange` of these spans.
 pub(crate) fn multirange(spans: &Spans) -> Datum {
-    let mut ranges: Vec<_> = spans.as_slice().iter().map(|s| range(s.0, s.1)).collect();
-    // SAFETY: the array is as long as said; the function copies from it.
-    Datum::from(unsafe {
-        make_multirange(
-            pg_sys::TSTZMULTIRANGEOID,
-            range_type(),
-            ranges.len() as i32,
-            ranges.as_mut_ptr(),
-        )
-    })
+    let ranges = spans.as_slice().iter().map(|s| {
+        pgrx::check_for_interrupts!();
+        range(s.0, s.1)
+    });
+    Datum::from(made_of(&mut ranges.collect::<Vec<_>>()))
 }
 
 /// A half-open `tstzrange`.

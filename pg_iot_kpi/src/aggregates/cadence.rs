@@ -22,11 +22,11 @@ impl Mergeable for Cadence {
 state_functions!(Cadence, "cadence");
 
 sql_function!(iot_kpi_cadence_trans, |call| {
-    let state = call.state_or_new::<Cadence>(0)?;
+    let mut state = call.state_or_new::<Cadence>(0)?;
     if call.datum(1).is_some() {
         state.beat(call.instant(1)?)?;
     }
-    call.hand_on(state)
+    state.hand_on()
 });
 
 sql_function!(iot_kpi_cadence_final, finish::<Cadence>);
@@ -47,7 +47,7 @@ fn judged(call: &Call) -> Result<Option<Consistency>> {
         unknown: call.spans(4),
     };
     Ok(Some(
-        judge_beats(&beats, call.window(2)?, Expectation { interval, liveness }, &exempt).consistency,
+        judge_beats(&beats, call.window(2)?, Expectation { interval, liveness }, &exempt).1,
     ))
 }
 

@@ -21,13 +21,13 @@ state_functions!(Evidence, "evidence");
 
 // Arguments: state, time, metric, value, heartbeat_metric (NULL: any sample is a beat), bytes_is_counter, edges.
 sql_function!(iot_kpi_evidence_trans, |call| {
-    let evidence = match call.state::<Evidence>(0) {
+    let mut evidence = match call.state::<Evidence>(0) {
         Some(evidence) => evidence,
         // SAFETY: declared as timestamptz[].
         None => call.keep(Evidence::new(&unsafe { instants(call.required(6)?)? })?)?,
     };
     let (Some(_), Some(metric), Some(_)) = (call.datum(1), call.datum(2), call.datum(3)) else {
-        return call.hand_on(evidence);
+        return evidence.hand_on();
     };
     // SAFETY: declared as text.
     let metric = unsafe { bytes(metric) };
@@ -45,32 +45,32 @@ sql_function!(iot_kpi_evidence_trans, |call| {
         is_beat,
         bytes_kind,
     )?;
-    call.hand_on(evidence)
+    evidence.hand_on()
 });
 
 sql_function!(iot_kpi_evidence_final, |call| Ok(call
     .state::<Evidence>(0)
-    .map(|e| state(e))));
+    .map(|e| state(&*e))));
 
 // Arguments: state, a part in its binary form, edges.
 sql_function!(iot_kpi_evidence_absorb, |call| {
-    let evidence = match call.state::<Evidence>(0) {
+    let mut evidence = match call.state::<Evidence>(0) {
         Some(evidence) => evidence,
         // SAFETY: declared as timestamptz[].
         None => call.keep(Evidence::new(&unsafe { instants(call.required(2)?)? })?)?,
     };
     if let Some(part) = call.datum(1) {
         // SAFETY: declared as bytea.
-        evidence.absorb(&unsafe { decode(part)? })?;
+        evidence.absorb(unsafe { decode(part)? })?;
     }
-    call.hand_on(evidence)
+    evidence.hand_on()
 });
 
 sql_function!(iot_kpi_evidence_parts, |call| {
     let parts = call.decoded::<Evidence>(0)?.parts()?;
     let mut rows = Rows::begin(call);
     for (slot, part) in parts.iter().enumerate() {
-        rows.push([Cell::slot(slot), Cell::datum(Some(state(part)))]);
+        rows.push([Cell::slot(slot), Cell::state(part)]);
     }
     Ok(None)
 });

@@ -28,19 +28,19 @@ state_functions!(Heartbeats, "heartbeats");
 /// Adds what nearly every beat is.
 #[inline(always)]
 fn go_on(call: &Call) -> Option<Datum> {
-    let state = call.state::<Heartbeats>(0)?;
+    let mut state = call.state::<Heartbeats>(0)?;
     // SAFETY: declared as interval.
     let liveness = unsafe { short_duration(call.datum(2)?)? };
     let goes_on = state.go_on(call.datum(1)?.value() as i64, liveness);
-    goes_on.then(|| Datum::from(std::ptr::from_mut(state)))
+    goes_on.then(|| state.datum())
 }
 
 sql_function!(iot_kpi_heartbeat_trans, at_once: go_on, |call| {
-    let state = call.state_or_new::<Heartbeats>(0)?;
+    let mut state = call.state_or_new::<Heartbeats>(0)?;
     if call.datum(1).is_some() && call.datum(2).is_some() {
         state.beat(call.instant(1)?, call.duration(2, "liveness")?)?;
     }
-    call.hand_on(state)
+    state.hand_on()
 });
 
 sql_function!(iot_kpi_heartbeat_final, finish::<Heartbeats>);

@@ -28,7 +28,7 @@ pub(crate) trait Mergeable: Codec + Clone {
 pub(crate) fn finish<T: Codec + Default>(call: &crate::fmgr::Call) -> crate::fmgr::SqlResult {
     Ok(Some(call.state::<T>(0).map_or_else(
         || crate::datum::state(&T::default()),
-        |s| crate::datum::state(s),
+        |s| crate::datum::state(&*s),
     )))
 }
 
@@ -61,24 +61,24 @@ macro_rules! state_functions {
             Ok(Some(unsafe { crate::datum::plain(call.required(0)?) }))
         });
         crate::aggregates::state_functions!(@one $type, concat!("iot_kpi_", $prefix, "_combine"), |call| {
-            match (call.state::<$type>(0), call.state::<$type>(1)) {
-                (Some(one), Some(other)) => {
-                    crate::aggregates::Mergeable::absorb(one, other)?;
-                    call.hand_on(one)
+            match call.both_states::<$type>() {
+                (Some(mut one), Some(other)) => {
+                    crate::aggregates::Mergeable::absorb(&mut *one, &other)?;
+                    one.hand_on()
                 }
                 // The other state lives in a context of its own: it must be taken out or copied to live on.
-                (None, Some(other)) => {
-                    let own = match crate::fmgr::is_brief(other) {
-                        true => crate::aggregates::Mergeable::take(other),
-                        false => other.clone(),
+                (None, Some(mut other)) => {
+                    let own = match other.is_brief() {
+                        true => crate::aggregates::Mergeable::take(&mut *other),
+                        false => <$type>::clone(&other),
                     };
-                    call.hand_on(call.keep(own)?)
+                    call.keep(own)?.hand_on()
                 }
-                (_, None) => Ok(call.datum(0)),
+                (one, None) => Ok(one.map(|one| one.datum())),
             }
         });
         crate::aggregates::state_functions!(@one $type, concat!("iot_kpi_", $prefix, "_serialize"), |call| {
-            Ok(call.state::<$type>(0).map(|s| crate::datum::byte_string(&kpi_core::codec::Codec::hand_over(s))))
+            Ok(call.state::<$type>(0).map(|s| crate::datum::byte_string(&kpi_core::codec::Codec::hand_over(&*s))))
         });
         crate::aggregates::state_functions!(@one $type, concat!("iot_kpi_", $prefix, "_deserialize"), |call| {
             // SAFETY: declared as bytea.
@@ -90,11 +90,11 @@ macro_rules! state_functions {
             // SAFETY: declared as this type.
             let other = unsafe { crate::datum::decode::<$type>(datum)? };
             match call.state::<$type>(0) {
-                Some(state) => {
-                    crate::aggregates::Mergeable::absorb(state, &other)?;
-                    call.hand_on(state)
+                Some(mut state) => {
+                    crate::aggregates::Mergeable::absorb(&mut *state, &other)?;
+                    state.hand_on()
                 }
-                None => call.hand_on(call.keep(other)?),
+                None => call.keep(other)?.hand_on(),
             }
         });
     };

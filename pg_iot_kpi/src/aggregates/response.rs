@@ -17,11 +17,11 @@ impl Mergeable for ResponseSketch {
 state_functions!(ResponseSketch, "response_sketch");
 
 sql_function!(iot_kpi_response_trans, |call| {
-    let state = call.state_or_new::<ResponseSketch>(0)?;
+    let mut state = call.state_or_new::<ResponseSketch>(0)?;
     if call.datum(1).is_some() {
         state.add(call.float(1)?)?;
     }
-    call.hand_on(state)
+    state.hand_on()
 });
 
 sql_function!(iot_kpi_response_final, finish::<ResponseSketch>);

@@ -23,20 +23,20 @@ state_functions!(StatusTimeline, "status_timeline");
 /// Adds what nearly every sample is.
 #[inline(always)]
 fn sample_in_place(call: &Call) -> Option<Datum> {
-    let state = call.state::<StatusTimeline>(0)?;
+    let mut state = call.state::<StatusTimeline>(0)?;
     // SAFETY: declared as text.
     let status = Status::known(unsafe { plain_bytes(call.datum(2)?)? })?;
     let done = state.sample_in_place(call.datum(1)?.value() as i64, status);
-    done.then(|| Datum::from(std::ptr::from_mut(state)))
+    done.then(|| state.datum())
 }
 
 sql_function!(iot_kpi_status_trans, at_once: sample_in_place, |call| {
-    let state = call.state_or_new::<StatusTimeline>(0)?;
+    let mut state = call.state_or_new::<StatusTimeline>(0)?;
     if let (Some(_), Some(status)) = (call.datum(1), call.datum(2)) {
         // SAFETY: declared as text.
         state.sample(call.instant(1)?, Status::of(unsafe { bytes(status) })?)?;
     }
-    call.hand_on(state)
+    state.hand_on()
 });
 
 sql_function!(iot_kpi_status_final, finish::<StatusTimeline>);

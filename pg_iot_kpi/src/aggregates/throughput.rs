@@ -17,19 +17,19 @@ impl Mergeable for Throughput {
 state_functions!(Throughput, "throughput");
 
 sql_function!(iot_kpi_throughput_trans, |call| {
-    let state = call.state_or_new::<Throughput>(0)?;
+    let mut state = call.state_or_new::<Throughput>(0)?;
     if (1..=3).all(|n| call.datum(n).is_some()) {
         state.add(call.instant(1)?, call.float(2)?, call.text(3)?.parse()?)?;
     }
-    call.hand_on(state)
+    state.hand_on()
 });
 
 sql_function!(iot_kpi_throughput_delta_trans, |call| {
-    let state = call.state_or_new::<Throughput>(0)?;
+    let mut state = call.state_or_new::<Throughput>(0)?;
     if call.datum(1).is_some() && call.datum(2).is_some() {
         state.add(call.instant(1)?, call.float(2)?, AmountKind::Delta)?;
     }
-    call.hand_on(state)
+    state.hand_on()
 });
 
 sql_function!(iot_kpi_throughput_final, finish::<Throughput>);

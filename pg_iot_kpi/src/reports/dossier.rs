@@ -3,7 +3,7 @@
 use kpi_core::classes::Exemptions;
 use kpi_core::error::{KpiError, Result};
 use kpi_core::evidence::{Evidence, check_edges};
-use kpi_core::report::{DeviceSettings, Dossier};
+use kpi_core::report::{DeviceSettings, Dossier, SlotReport};
 use kpi_core::spans::Spans;
 use kpi_core::status::StatusRules;
 use kpi_core::time::{Instant, Window};
@@ -35,6 +35,8 @@ pub(crate) struct Submitted {
     /// What is known of the device.
     pub(crate) dossier: Dossier,
     edges: Vec<Instant>,
+    /// Whether its communication was counted in these slots: where only beats are asked for, nobody counted any.
+    is_counted: bool,
 }
 
 impl Submitted {
@@ -77,16 +79,35 @@ impl Submitted {
             excluded: spans(Attribute::Excluded)?,
             unknown: spans(Attribute::Unknown)?,
         };
+        let is_counted = evidence.as_ref().is_none_or(|e| e.edges() == edges);
         let dossier = Dossier::new(evidence, statuses.unwrap_or_default(), exempt, settings)?;
-        Ok(Self { dossier, edges })
+        Ok(Self {
+            dossier,
+            edges,
+            is_counted,
+        })
     }
 
-    /// The slots in order.
-    pub(crate) fn slots(&self) -> impl Iterator<Item = Window> + '_ {
-        self.edges.windows(2).map(|pair| Window {
+    /// The reports of the slots in order.
+    pub(crate) fn slots(&self) -> impl Iterator<Item = SlotReport<'_>> {
+        let windows = self.edges.windows(2).map(|pair| Window {
             start: pair[0],
             end: pair[1],
-        })
+        });
+        windows
+            .enumerate()
+            .map(|(slot, window)| self.dossier.report(slot, window))
+    }
+
+    /// The same, where communication is asked for too.
+    pub(crate) fn counted_slots(&self) -> Result<impl Iterator<Item = SlotReport<'_>>> {
+        if self.is_counted || self.edges.is_empty() {
+            return Ok(self.slots());
+        }
+        Err(KpiError::parameter(
+            "the evidence of a dossier was counted in other slots than it is asked for",
+            "Gather it anew: iot_kpi.evidence_of() takes the edges of the slots.",
+        ))
     }
 
     /// From the first to the last edge; none where the window has not begun.
@@ -108,7 +129,9 @@ impl Row {
             values: [Datum::from(0); ATTRIBUTES],
             nulls: [true; ATTRIBUTES],
         };
-        // SAFETY: the function is declared to take a composite; its own header names its type.
+        // SAFETY: the function is declared to take a composite; its own header names its type. The arrays have as many elements
+        // as are read into them. An error in between leaves the type's description pinned, as it does in PostgreSQL's own
+        // functions: the transaction's end unpins it.
         unsafe {
             let header = pg_sys::pg_detoast_datum(row.cast_mut_ptr()).cast::<pg_sys::HeapTupleHeaderData>();
             let datum_fields = (*header).t_choice.t_datum;

@@ -3,9 +3,10 @@
 mod dossier;
 pub(crate) mod rows;
 
+use kpi_core::catalogue::{KPIS, Kpi, MadeOf};
 use kpi_core::error::Result;
 use kpi_core::outages::Outage;
-use kpi_core::report::DeviceReport;
+use kpi_core::report::SlotReport;
 use kpi_core::response::ResponseSketch;
 use kpi_core::spans::Spans;
 use kpi_core::status::{Period, overlay, periods_of};
@@ -41,66 +42,98 @@ pub(crate) fn period_cells(period: &Period) -> [Cell; 3] {
 sql_function!(iot_kpi_device_report, |call| {
     let submitted = Submitted::read(call.required(0)?)?;
     let mut rows = Rows::begin(call);
-    for (slot, window) in submitted.slots().enumerate() {
-        let report = submitted.dossier.report(slot, window)?;
-        rows.push(report_cells(slot, &report)?);
+    for (number, slot) in submitted.counted_slots()?.enumerate() {
+        rows.push(report_cells(number, &slot)?);
     }
     Ok(None)
 });
 
-fn report_cells(slot: usize, report: &DeviceReport) -> Result<[Cell; 44]> {
-    let responses = &report.responses;
-    let percentile = |q| responses.percentile(q).map(Cell::float);
-    let interval = report.error_interval()?;
-    let consistency = &report.consistency;
-    let maybe_count = |n: Option<u64>| Cell::datum(n.map(pgrx::pg_sys::Datum::from));
+fn report_cells(number: usize, slot: &SlotReport<'_>) -> Result<[Cell; 44]> {
+    let percentile = |q| slot.percentile(q).map(Cell::float);
+    let times = slot.heartbeats().times;
+    let status_times = slot.status_times();
+    let consistency = slot.consistency();
+    let responses = slot.responses();
+    let apdex = slot.apdex()?;
+    let error_interval = slot.error_interval()?;
     Ok([
-        Cell::slot(slot),
-        Cell::instant(Some(report.window.start)),
-        Cell::instant(Some(report.window.end)),
-        Cell::interval(report.heartbeats.times.up),
-        Cell::interval(report.heartbeats.times.down),
-        Cell::interval(report.heartbeats.times.unknown),
-        Cell::interval(report.heartbeats.times.excluded),
-        Cell::float(report.uptime()),
-        Cell::interval(report.status_times.up),
-        Cell::interval(report.status_times.down),
-        Cell::interval(report.status_times.unknown),
-        Cell::float(report.availability()),
-        Cell::boolean(report.live),
-        Cell::boolean(report.required),
-        Cell::count(report.heartbeats.failures),
-        Cell::maybe_interval(report.heartbeats.mtbf()),
-        Cell::maybe_interval(report.heartbeats.mttr()),
-        Cell::maybe_interval(report.heartbeats.longest_outage),
+        Cell::slot(number),
+        Cell::instant(Some(slot.window().start)),
+        Cell::instant(Some(slot.window().end)),
+        Cell::interval(times.up),
+        Cell::interval(times.down),
+        Cell::interval(times.unknown),
+        Cell::interval(times.excluded),
+        Cell::float(slot.uptime()),
+        Cell::interval(status_times.up),
+        Cell::interval(status_times.down),
+        Cell::interval(status_times.unknown),
+        Cell::float(slot.availability()),
+        Cell::boolean(slot.live()),
+        Cell::boolean(slot.required()),
+        Cell::count(slot.heartbeats().failures),
+        Cell::maybe_interval(slot.heartbeats().mtbf()),
+        Cell::maybe_interval(slot.heartbeats().mttr()),
+        Cell::maybe_interval(slot.heartbeats().longest_outage),
         Cell::float(consistency.completeness),
         Cell::float(consistency.regularity),
         Cell::float(consistency.stability),
         Cell::float(consistency.consistency),
         Cell::float(consistency.jitter),
         Cell::count(consistency.missed_beats),
-        Cell::count(responses.count()),
-        Cell::float(responses.mean()),
+        Cell::count(responses.map_or(0, ResponseSketch::count)),
+        Cell::float(responses.and_then(ResponseSketch::mean)),
         percentile(0.5)?,
         percentile(0.9)?,
         percentile(0.95)?,
         percentile(0.99)?,
-        maybe_count(report.apdex.map(|a| a.satisfied)),
-        maybe_count(report.apdex.map(|a| a.tolerating)),
-        maybe_count(report.apdex.map(|a| a.total)),
-        Cell::float(report.apdex.and_then(|a| a.score())),
-        Cell::count(report.attempts),
-        Cell::count(report.failed),
-        Cell::float(report.error_rate()?),
-        Cell::float(interval.map(|i| i.0)),
-        Cell::float(interval.map(|i| i.1)),
-        Cell::float(report.bytes),
-        Cell::count(report.messages),
-        Cell::float(report.bytes_per_second()),
-        Cell::float(report.messages_per_second()),
-        Cell::datum(Some(datum::state::<ResponseSketch>(responses))),
+        Cell::maybe_count(apdex.map(|a| a.satisfied)),
+        Cell::maybe_count(apdex.map(|a| a.tolerating)),
+        Cell::maybe_count(apdex.map(|a| a.total)),
+        Cell::float(apdex.and_then(|a| a.score())),
+        Cell::count(slot.attempts()),
+        Cell::count(slot.failed()),
+        Cell::float(slot.error_rate()?),
+        Cell::float(error_interval.map(|i| i.0)),
+        Cell::float(error_interval.map(|i| i.1)),
+        Cell::float(slot.bytes()?),
+        Cell::count(slot.messages()),
+        Cell::float(slot.bytes_per_second()?),
+        Cell::float(slot.messages_per_second()),
+        responses.map_or_else(|| Cell::state(&ResponseSketch::default()), Cell::state),
     ])
 }
+
+// The columns of iot_kpi.device_values: where a slot begins, and a KPI in it.
+sql_function!(iot_kpi_device_values, |call| {
+    let submitted = Submitted::read(call.required(0)?)?;
+    let kpi = Kpi::named(call.text(1)?)?;
+    let mut rows = Rows::begin(call);
+    if kpi.made_of == MadeOf::Communication {
+        push_values(&mut rows, kpi, submitted.counted_slots()?)?;
+    } else {
+        push_values(&mut rows, kpi, submitted.slots())?;
+    }
+    Ok(None)
+});
+
+fn push_values<'a>(rows: &mut Rows<'_>, kpi: &Kpi, slots: impl Iterator<Item = SlotReport<'a>>) -> Result<()> {
+    for slot in slots {
+        let begin = Cell::instant(Some(slot.window().start));
+        rows.push([begin, Cell::float(kpi.value(&slot)?)]);
+    }
+    Ok(())
+}
+
+sql_function!(iot_kpi_kpi_names, |_call| {
+    Ok(Some(datum::texts(KPIS.iter().map(|kpi| kpi.name))))
+});
+
+// Whether a KPI is made from more than beats and status samples.
+sql_function!(iot_kpi_asks_communication, |call| {
+    let kpi = Kpi::named(call.text(0)?)?;
+    Ok(Some((kpi.made_of == MadeOf::Communication).into()))
+});
 
 sql_function!(iot_kpi_device_outages, |call| {
     let submitted = Submitted::read(call.required(0)?)?;

@@ -1,83 +1,130 @@
 //! Rows that a function returns.
 
+use std::marker::PhantomData;
+
+use kpi_core::codec::Codec;
 use kpi_core::time::{Duration, Instant};
 use pgrx::pg_sys::{self, Datum};
 
 use crate::datum;
 use crate::fmgr::Call;
 
-/// A value in a row; none is NULL.
-pub(crate) struct Cell(Option<Datum>);
+/// A value in a row. It holds what it points to, so that a row takes no memory of PostgreSQL's but where it is stored.
+pub(crate) enum Cell {
+    Null,
+    Value(Datum),
+    Interval(pg_sys::Interval),
+    /// A varlena, in words since PostgreSQL reads its header as one.
+    Varlena(Vec<u64>),
+}
 
 impl Cell {
-    /// A value that is ready.
-    pub(crate) fn datum(value: Option<Datum>) -> Self {
-        Self(value)
-    }
-
     /// A `double precision`.
     pub(crate) fn float(value: Option<f64>) -> Self {
-        Self(value.map(datum::float))
+        value.map_or(Self::Null, |value| Self::Value(datum::float(value)))
     }
 
     /// The number of a slot, counted from 1.
     pub(crate) fn slot(index: usize) -> Self {
-        Self(Some(Datum::from(index as i32 + 1)))
+        Self::Value(Datum::from(index as i32 + 1))
     }
 
     /// A `bigint`.
     pub(crate) fn count(value: u64) -> Self {
-        Self(Some(Datum::from(value)))
+        Self::Value(Datum::from(value))
+    }
+
+    /// A `bigint` or NULL.
+    pub(crate) fn maybe_count(value: Option<u64>) -> Self {
+        value.map_or(Self::Null, Self::count)
     }
 
     /// A `boolean`.
     pub(crate) fn boolean(value: bool) -> Self {
-        Self(Some(Datum::from(value)))
+        Self::Value(Datum::from(value))
     }
 
     /// An `interval`.
     pub(crate) fn interval(value: Duration) -> Self {
-        Self(Some(datum::interval(value)))
+        Self::Interval(datum::as_interval(value))
     }
 
     /// An `interval` or NULL.
     pub(crate) fn maybe_interval(value: Option<Duration>) -> Self {
-        Self(value.map(datum::interval))
+        value.map_or(Self::Null, Self::interval)
     }
 
     /// A `timestamptz` or NULL.
     pub(crate) fn instant(value: Option<Instant>) -> Self {
-        Self(value.map(Datum::from))
+        value.map_or(Self::Null, |at| Self::Value(Datum::from(at)))
     }
 
     /// A `text`.
     pub(crate) fn text(value: &str) -> Self {
-        Self(Some(datum::text(value)))
+        Self::bytes(value.as_bytes())
+    }
+
+    /// A state in its binary form.
+    pub(crate) fn state<T: Codec>(value: &T) -> Self {
+        Self::bytes(&value.encode())
+    }
+
+    fn bytes(bytes: &[u8]) -> Self {
+        let size = pg_sys::VARHDRSZ + bytes.len();
+        assert!(
+            size < 1 << 30,
+            "a value of {size} bytes is larger than PostgreSQL can hold"
+        );
+        let mut words = vec![0u64; size.div_ceil(size_of::<u64>())];
+        let start = words.as_mut_ptr().cast::<u8>();
+        // SAFETY: there are at least so many bytes, of which the first four are the header.
+        unsafe {
+            pgrx::varlena::set_varsize_4b(start.cast(), size as i32);
+            start
+                .add(pg_sys::VARHDRSZ)
+                .copy_from_nonoverlapping(bytes.as_ptr(), bytes.len());
+        }
+        Self::Varlena(words)
+    }
+
+    /// The value as PostgreSQL copies it.
+    fn datum(&self) -> Datum {
+        match self {
+            Self::Null => Datum::from(0),
+            Self::Value(datum) => *datum,
+            Self::Interval(interval) => Datum::from(std::ptr::from_ref(interval)),
+            Self::Varlena(words) => Datum::from(words.as_ptr()),
+        }
     }
 }
 
 /// The rows of a set-returning function in the making.
-pub(crate) struct Rows {
+pub(crate) struct Rows<'call> {
     info: *mut pg_sys::ReturnSetInfo,
+    call: PhantomData<&'call Call>,
 }
 
-impl Rows {
+impl<'call> Rows<'call> {
     /// Starts the result; the columns are those that the function was declared with.
-    pub(crate) fn begin(call: &Call) -> Self {
-        // SAFETY: PostgreSQL checks that the caller can take a set, and fills in resultinfo.
+    pub(crate) fn begin(call: &'call Call) -> Self {
+        // SAFETY: PostgreSQL checks that the caller can take a set, and fills in resultinfo, which lives as long as the call.
         unsafe {
             pg_sys::InitMaterializedSRF(call.fcinfo(), 0);
             Self {
                 info: (*call.fcinfo()).resultinfo.cast(),
+                call: PhantomData,
             }
         }
     }
 
-    /// Adds a row. It must have as many values as there are columns.
+    /// Adds a row, unless the query was cancelled. It must have as many values as there are columns.
     pub(crate) fn push<const N: usize>(&mut self, cells: [Cell; N]) {
-        let mut nulls = cells.each_ref().map(|c| c.0.is_none());
-        let mut values = cells.map(|c| c.0.unwrap_or_else(|| Datum::from(0)));
-        // SAFETY: the lengths are compared before the arrays are read.
+        pgrx::check_for_interrupts!();
+        let mut nulls = cells.each_ref().map(|cell| matches!(cell, Cell::Null));
+        let mut values = cells.each_ref().map(Cell::datum);
+        // SAFETY: `begin` made both, and nobody else writes them before the call returns. The lengths are compared before the
+        // arrays are read. The values are copied, and are of the types that the columns were declared with; the cells are
+        // dropped after that, and also where it fails, since a binding's error is a panic.
         unsafe {
             let (store, columns) = ((*self.info).setResult, (*self.info).setDesc);
             assert_eq!(

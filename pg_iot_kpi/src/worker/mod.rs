@@ -21,6 +21,9 @@ use pgrx::pg_sys;
 /// session that uses it first, where the settings are of no effect.
 #[pg_guard]
 pub extern "C-unwind" fn _PG_init() {
+    kpi_core::interrupts::ask(|| {
+        pgrx::check_for_interrupts!();
+    });
     settings::define();
     // SAFETY: read only; set by PostgreSQL before it loads any library. A server that pg_upgrade has started is left alone.
     if unsafe { pg_sys::process_shared_preload_libraries_in_progress && !pg_sys::IsBinaryUpgrade } {
