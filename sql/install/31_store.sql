@@ -161,7 +161,6 @@ BEGIN
         ADD COLUMN IF NOT EXISTS liveness interval,
         ADD COLUMN IF NOT EXISTS summary bytea;
     CREATE INDEX IF NOT EXISTS kpi_calculations_fresh_idx ON iot.kpi_calculations (grain, period, device_id) WHERE NOT stale;
-    CREATE INDEX IF NOT EXISTS kpi_calculations_stale_idx ON iot.kpi_calculations (device_id) WHERE stale;
 
     -- Since store version 2.
     ALTER TABLE iot.device_liveness ADD COLUMN IF NOT EXISTS silent_since timestamptz;
@@ -178,6 +177,10 @@ BEGIN
         error text,
         error_at timestamptz
     );
+
+    -- Since store version 3.
+    DROP INDEX IF EXISTS iot.kpi_calculations_stale_idx;
+    CREATE INDEX IF NOT EXISTS kpi_calculations_stale_periods_idx ON iot.kpi_calculations (device_id, period) WHERE stale;
 END
 $$;
 COMMENT ON FUNCTION iot_kpi.create_store_tables() IS 'Step of create_store(): the tables, those that are missing';

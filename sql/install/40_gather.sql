@@ -81,7 +81,8 @@ COMMENT ON FUNCTION iot_kpi.calculated_periods(timestamptz[], text[]) IS
     'the calculated days, and hours outside them, that serve a report over these slots';
 
 CREATE FUNCTION iot_kpi.gather(
-    slot_edges timestamptz[], scan_start timestamptz, scan_end timestamptz, device_ids text[], bytes_is_counter boolean
+    slot_edges timestamptz[], scan_start timestamptz, scan_end timestamptz, device_ids text[], bytes_is_counter boolean,
+    communication boolean
 ) RETURNS TABLE (device_id text, evidence iot_kpi.evidence)
     LANGUAGE plpgsql STABLE
     SET search_path = pg_catalog, pg_temp
@@ -101,6 +102,9 @@ DECLARE
     beats_by text;
     of_device text;
     of_these text;
+    -- Beats lie where they lie: without communication there is nothing that would be counted by slot.
+    counted_in constant timestamptz[] := CASE WHEN communication THEN slot_edges
+                                              ELSE ARRAY[slot_edges[1], slot_edges[cardinality(slot_edges)]] END;
 BEGIN
     covered := '{}';
     -- Most windows of a few hours, and all of a store without calculations, have none: that is seen at one look.
@@ -120,10 +124,16 @@ BEGIN
         FROM iot.devices d WHERE device_ids IS NULL OR d.device_id = ANY (device_ids);
     beats_by := CASE WHEN differs THEN 'd.heartbeat_metric' ELSE '$7' END;
     of_device := CASE WHEN differs THEN 'JOIN iot.devices d ON d.device_id = s.device_id' ELSE '' END;
+    IF differs AND NOT communication THEN
+        of_device := of_device || ' AND (d.heartbeat_metric IS NULL OR d.heartbeat_metric = s.metric)';
+    END IF;
 
     -- The rows of one device make one group: nobody has to look up whose they are.
     of_these := CASE WHEN device_ids IS NULL THEN '' WHEN cardinality(device_ids) = 1 THEN ' AND m.device_id = $1[1]'
                      ELSE ' AND m.device_id = ANY ($1)' END;
+    IF heartbeat_metric IS NOT NULL AND NOT (differs OR communication) THEN
+        of_these := of_these || ' AND m.metric = $7';
+    END IF;
     -- With the bounds written into the statement, each stretch is planned with its own partitions only.
     SELECT string_agg(
                format('SELECT m.device_id, m.metric, m.time, m.value FROM iot.device_metrics m WHERE m.time >= %L AND m.time %s %L',
@@ -135,7 +145,7 @@ BEGIN
         RETURN QUERY EXECUTE format(
             'SELECT s.device_id, iot_kpi.evidence_agg(s.time, s.metric, s.value, %s, $2, $3)
              FROM (%s) AS s %s GROUP BY s.device_id', beats_by, rows_of, of_device)
-            USING device_ids, bytes_is_counter, slot_edges, lacking, grains, periods, heartbeat_metric;
+            USING device_ids, bytes_is_counter, counted_in, lacking, grains, periods, heartbeat_metric;
         RETURN;
     END IF;
 
@@ -150,8 +160,8 @@ BEGIN
     IF lacking IS NOT NULL THEN
         rows_of := rows_of || (
             SELECT string_agg(
-                format(' UNION ALL SELECT m.device_id, m.metric, m.time, m.value FROM iot.device_metrics m WHERE m.time >= %L AND m.time < %L AND m.device_id = ANY ($4)',
-                       lower(c), upper(c)), '')
+                format(' UNION ALL SELECT m.device_id, m.metric, m.time, m.value FROM iot.device_metrics m WHERE m.time >= %L AND m.time < %L',
+                       lower(c), upper(c)) || of_these || ' AND m.device_id = ANY ($4)', '')
             FROM unnest(covered) AS c);
     END IF;
     RETURN QUERY EXECUTE format(
@@ -174,7 +184,7 @@ BEGIN
          -- In the order of time a part is put behind the others as it is.
          SELECT p.device_id, iot_kpi.evidence_merge(p.part, $3 ORDER BY p.start) FROM parts AS p GROUP BY p.device_id',
         beats_by, rows_of, of_device)
-        USING device_ids, bytes_is_counter, slot_edges, lacking, grains, periods, heartbeat_metric;
+        USING device_ids, bytes_is_counter, counted_in, lacking, grains, periods, heartbeat_metric;
 END $$;
-COMMENT ON FUNCTION iot_kpi.gather(timestamptz[], timestamptz, timestamptz, text[], boolean) IS
-    'the evidence of devices over slots, from calculated periods where they serve and from rows elsewhere';
+COMMENT ON FUNCTION iot_kpi.gather(timestamptz[], timestamptz, timestamptz, text[], boolean, boolean) IS
+    'the evidence of devices over slots, from calculated periods where they serve and from rows elsewhere; without communication, their beats alone';

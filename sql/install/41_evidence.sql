@@ -1,4 +1,4 @@
--- The evidence seam. Every report starts from iot_kpi.evidence_of; nothing else reads the store's samples for a KPI.
+-- The evidence seam. Every report starts from iot_kpi.evidence_for; nothing else reads the store's samples for a KPI.
 -- The queries run as plpgsql statements planned with their actual values, so that only the partitions of the window are
 -- planned and read, whatever the report is called with.
 
@@ -94,8 +94,13 @@ END $$;
 COMMENT ON FUNCTION iot_kpi.beat_before(text, timestamptz) IS
     'a device''s last beat before an instant, however long before; NULL where there is none';
 
-CREATE FUNCTION iot_kpi.evidence_of(
-    during tstzrange, device_ids text[], as_of timestamptz, edges timestamptz[] DEFAULT NULL
+CREATE FUNCTION iot_kpi.asks_communication(kpi text) RETURNS boolean
+    LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'iot_kpi_asks_communication';
+COMMENT ON FUNCTION iot_kpi.asks_communication(text) IS
+    'whether a KPI is made from response times, errors or bytes, and not from beats and status samples alone';
+
+CREATE FUNCTION iot_kpi.evidence_for(
+    kpi text, during tstzrange, device_ids text[], as_of timestamptz, edges timestamptz[]
 ) RETURNS TABLE (
     device_id text, name text, device_type text, location text, metadata jsonb, observes boolean,
     last_measured timestamptz, last_received timestamptz, never_seen boolean, status text, live boolean, required boolean,
@@ -135,7 +140,8 @@ BEGIN
     RETURN QUERY
     WITH gathered AS MATERIALIZED (
         SELECT g.device_id, g.evidence
-        FROM iot_kpi.gather(slot_edges, window_start - reach, window_end, sampled, bytes_is_counter) AS g
+        FROM iot_kpi.gather(slot_edges, window_start - reach, window_end, sampled, bytes_is_counter,
+                            coalesce(iot_kpi.asks_communication(kpi), true)) AS g
         WHERE slot_edges IS NOT NULL
     ),
     -- The last beat is kept; only a look into the past has to search for the one before as_of. A few probes of the key each,
@@ -157,6 +163,14 @@ BEGIN
                 extract(epoch FROM coalesce(d.liveness, d.expected_interval * 3))::float8)) AS alive (since)
         WHERE sampled IS NULL OR d.device_id = ANY (sampled)
     ),
+    -- By device, and one for all of them.
+    maintained AS MATERIALIZED (
+        SELECT w.device_id, range_agg(w.period) AS periods
+        FROM iot.maintenance_windows w
+        WHERE w.period && tstzrange(least(window_start, as_of), greatest(window_end, as_of), '[]')
+          AND (device_ids IS NULL OR w.device_id IS NULL OR w.device_id = ANY (device_ids))
+        GROUP BY w.device_id
+    ),
     observers AS MATERIALIZED (
         SELECT c.device_id,
                iot_kpi.silent_ranges(ROW (slot_edges, c.expected_interval, c.liveness, NULL, NULL, NULL, g.evidence,
@@ -167,7 +181,7 @@ BEGIN
         LEFT JOIN present ON present.device_id = c.device_id
         WHERE c.device_id IN (SELECT d.collector_id FROM iot.devices d)
     )
-    SELECT d.device_id, d.name, d.device_type, d.location, d.metadata, observing.found,
+    SELECT d.device_id, d.name, d.device_type, d.location, d.metadata, self.device_id IS NOT NULL,
            l.last_measured, l.last_received, l.last_beat IS NULL,
            CASE
                WHEN exempt.excluded @> as_of THEN 'excluded'
@@ -182,17 +196,18 @@ BEGIN
     FROM iot.devices d
     LEFT JOIN gathered g ON g.device_id = d.device_id
     LEFT JOIN observers o ON o.device_id = d.collector_id
+    LEFT JOIN observers self ON self.device_id = d.device_id
     LEFT JOIN iot.device_liveness l ON l.device_id = d.device_id
     JOIN present ON present.device_id = d.device_id
-    CROSS JOIN LATERAL (SELECT EXISTS (SELECT FROM observers c WHERE c.device_id = d.device_id)) AS observing (found)
-    LEFT JOIN LATERAL (
-        SELECT range_agg(p.period) AS excluded
-        FROM (SELECT w.period FROM iot.maintenance_windows w
-              WHERE (w.device_id = d.device_id OR w.device_id IS NULL)
-                AND w.period && tstzrange(least(window_start, as_of), greatest(window_end, as_of), '[]')
-              UNION ALL SELECT tstzrange(NULL, d.commissioned_at) WHERE d.commissioned_at IS NOT NULL
-              UNION ALL SELECT tstzrange(d.decommissioned_at, NULL) WHERE d.decommissioned_at IS NOT NULL) AS p
-    ) AS exempt ON true
+    LEFT JOIN maintained m ON m.device_id = d.device_id
+    LEFT JOIN maintained everywhere ON everywhere.device_id IS NULL
+    CROSS JOIN LATERAL (
+        -- None at all is NULL, which costs least to read.
+        SELECT nullif(coalesce(m.periods, '{}') + coalesce(everywhere.periods, '{}')
+                      + tstzmultirange(CASE WHEN d.commissioned_at IS NOT NULL THEN tstzrange(NULL, d.commissioned_at) ELSE 'empty' END,
+                                       CASE WHEN d.decommissioned_at IS NOT NULL THEN tstzrange(d.decommissioned_at, NULL) ELSE 'empty' END),
+                      '{}') AS excluded
+    ) AS exempt
     LEFT JOIN LATERAL (
         SELECT iot_kpi.status_agg(s.time, s.status) AS statuses
         FROM ((SELECT h.time, h.status FROM iot.device_status_history h
@@ -211,5 +226,20 @@ BEGIN
     ) AS said ON true
     WHERE device_ids IS NULL OR d.device_id = ANY (device_ids);
 END $$;
+COMMENT ON FUNCTION iot_kpi.evidence_for(text, tstzrange, text[], timestamptz, timestamptz[]) IS
+    'the evidence seam: each device with its state at as_of and the dossier that a KPI is made from; NULL: that every report is made from';
+
+CREATE FUNCTION iot_kpi.evidence_of(
+    during tstzrange, device_ids text[], as_of timestamptz, edges timestamptz[] DEFAULT NULL
+) RETURNS TABLE (
+    device_id text, name text, device_type text, location text, metadata jsonb, observes boolean,
+    last_measured timestamptz, last_received timestamptz, never_seen boolean, status text, live boolean, required boolean,
+    dossier iot_kpi.dossier
+)
+    LANGUAGE sql STABLE BEGIN ATOMIC
+SELECT e.device_id, e.name, e.device_type, e.location, e.metadata, e.observes, e.last_measured, e.last_received, e.never_seen,
+       e.status, e.live, e.required, e.dossier
+FROM iot_kpi.evidence_for(NULL, during, device_ids, as_of, edges) AS e;
+END;
 COMMENT ON FUNCTION iot_kpi.evidence_of(tstzrange, text[], timestamptz, timestamptz[]) IS
-    'the evidence seam: each device with its state at as_of and the dossier that every report is made from';
+    'the evidence seam for all KPIs: each device with its state at as_of and the dossier that every report is made from';

@@ -1,13 +1,7 @@
 -- A KPI over time, a series for each device or group.
 
 CREATE FUNCTION iot_kpi.kpi_names() RETURNS text[]
-    LANGUAGE sql IMMUTABLE PARALLEL SAFE BEGIN ATOMIC
-SELECT ARRAY['uptime', 'availability', 'device_availability', 'mean_uptime', 'pooled_uptime', 'live', 'up_time', 'down_time',
-             'unknown_time', 'excluded_time', 'failures', 'mtbf', 'mttr', 'longest_outage', 'completeness', 'regularity',
-             'stability', 'consistency', 'jitter', 'missed_beats', 'response_count', 'response_mean', 'response_p50',
-             'response_p90', 'response_p95', 'response_p99', 'apdex', 'attempts', 'failed', 'error_rate', 'error_rate_low',
-             'error_rate_high', 'bytes_per_second', 'messages_per_second'];
-END;
+    LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'iot_kpi_kpi_names';
 COMMENT ON FUNCTION iot_kpi.kpi_names() IS 'the KPIs that kpi_series knows';
 
 CREATE FUNCTION iot_kpi.check_kpi(kpi text) RETURNS text
@@ -27,49 +21,19 @@ SELECT extract(epoch FROM duration)::float8;
 END;
 COMMENT ON FUNCTION iot_kpi.seconds(interval) IS 'an interval in seconds';
 
+CREATE FUNCTION iot_kpi.device_values(dossier iot_kpi.dossier, kpi text)
+RETURNS TABLE (slot_start timestamptz, value double precision)
+    LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE ROWS 24 AS 'MODULE_PATHNAME', 'iot_kpi_device_values';
+COMMENT ON FUNCTION iot_kpi.device_values(iot_kpi.dossier, text) IS
+    'a KPI of a device, a row for each slot of its dossier; nothing else is computed. Times are in seconds, truths 0 and 1';
+
 CREATE FUNCTION iot_kpi.device_series(
     kpi text, during tstzrange, device_ids text[], as_of timestamptz, edges timestamptz[]
 ) RETURNS TABLE ("time" timestamptz, series text, value double precision)
     LANGUAGE sql STABLE BEGIN ATOMIC
-SELECT r.slot_start, e.device_id,
-       CASE kpi
-           WHEN 'uptime' THEN r.uptime
-           WHEN 'mean_uptime' THEN r.uptime
-           WHEN 'pooled_uptime' THEN r.uptime
-           WHEN 'availability' THEN r.availability
-           WHEN 'device_availability' THEN CASE WHEN r.required THEN r.live::int END
-           WHEN 'live' THEN r.live::int
-           WHEN 'up_time' THEN iot_kpi.seconds(r.up_time)
-           WHEN 'down_time' THEN iot_kpi.seconds(r.down_time)
-           WHEN 'unknown_time' THEN iot_kpi.seconds(r.unknown_time)
-           WHEN 'excluded_time' THEN iot_kpi.seconds(r.excluded_time)
-           WHEN 'failures' THEN r.failures
-           WHEN 'mtbf' THEN iot_kpi.seconds(r.mtbf)
-           WHEN 'mttr' THEN iot_kpi.seconds(r.mttr)
-           WHEN 'longest_outage' THEN iot_kpi.seconds(r.longest_outage)
-           WHEN 'completeness' THEN r.completeness
-           WHEN 'regularity' THEN r.regularity
-           WHEN 'stability' THEN r.stability
-           WHEN 'consistency' THEN r.consistency
-           WHEN 'jitter' THEN r.jitter
-           WHEN 'missed_beats' THEN r.missed_beats
-           WHEN 'response_count' THEN r.response_count
-           WHEN 'response_mean' THEN r.response_mean
-           WHEN 'response_p50' THEN r.response_p50
-           WHEN 'response_p90' THEN r.response_p90
-           WHEN 'response_p95' THEN r.response_p95
-           WHEN 'response_p99' THEN r.response_p99
-           WHEN 'apdex' THEN r.apdex
-           WHEN 'attempts' THEN r.attempts
-           WHEN 'failed' THEN r.failed
-           WHEN 'error_rate' THEN r.error_rate
-           WHEN 'error_rate_low' THEN r.error_rate_low
-           WHEN 'error_rate_high' THEN r.error_rate_high
-           WHEN 'bytes_per_second' THEN r.bytes_per_second
-           WHEN 'messages_per_second' THEN r.messages_per_second
-       END::float8
-FROM iot_kpi.evidence_of(during, device_ids, as_of, edges) AS e,
-     LATERAL iot_kpi.device_report(e.dossier) AS r;
+SELECT v.slot_start, e.device_id, v.value
+FROM iot_kpi.evidence_for(kpi, during, device_ids, as_of, edges) AS e,
+     LATERAL iot_kpi.device_values(e.dossier, kpi) AS v;
 END;
 COMMENT ON FUNCTION iot_kpi.device_series(text, tstzrange, text[], timestamptz, timestamptz[]) IS
     'a KPI of each device for each slot between two edges';

@@ -7,15 +7,20 @@ CREATE FUNCTION iot_kpi.wanted_calculations(during tstzrange, grain text, device
 RETURNS TABLE (device_id text, period tstzrange)
     LANGUAGE sql STABLE AS $$
 SELECT d.device_id, p.period
-FROM (SELECT date_trunc(grain, lower(during), 'UTC') AS first, ('1 ' || grain)::interval AS step) AS f,
-     LATERAL generate_series(f.first, upper(during), make_interval(secs => extract(epoch FROM f.step)::float8)) AS start,
-     LATERAL (SELECT tstzrange(start, start + make_interval(secs => extract(epoch FROM f.step)::float8))) AS p (period),
+FROM (SELECT over.period
+      FROM (SELECT date_trunc(grain, lower(during), 'UTC') AS first, ('1 ' || grain)::interval AS step) AS f,
+           LATERAL (SELECT make_interval(secs => extract(epoch FROM f.step)::float8)) AS exact (step),
+           LATERAL generate_series(f.first, upper(during), exact.step) AS start,
+           LATERAL (SELECT tstzrange(start, start + exact.step)) AS over (period)
+      LEFT JOIN (SELECT DISTINCT k.period FROM iot.kpi_calculations k
+                 WHERE k.grain = wanted_calculations.grain AND lower(during) < (SELECT iot_kpi.kept_from())
+                   AND k.period >= tstzrange(lower(during), lower(during), '[]') AND k.period < tstzrange(upper(during), NULL)
+          ) AS calculated ON calculated.period = over.period
+      WHERE over.period <@ during AND upper(over.period) <= as_of
+        -- Before that no row is kept: what was calculated then stands.
+        AND (lower(over.period) >= (SELECT iot_kpi.kept_from()) OR calculated.period IS NULL)) AS p,
      iot.devices d
-WHERE p.period <@ during AND upper(p.period) <= as_of
-  -- Before that no row is kept: what was calculated then stands.
-  AND (lower(p.period) >= iot_kpi.kept_from() OR NOT EXISTS (
-          SELECT FROM iot.kpi_calculations k WHERE k.grain = wanted_calculations.grain AND k.period = p.period))
-  AND (device_ids IS NULL OR d.device_id = ANY (device_ids))
+WHERE (device_ids IS NULL OR d.device_id = ANY (device_ids))
   AND NOT EXISTS (SELECT FROM iot.kpi_calculations k
                   WHERE k.device_id = d.device_id AND k.grain = wanted_calculations.grain AND k.period = p.period
                     AND NOT k.stale)
@@ -42,17 +47,17 @@ BEGIN
            r.failures, r.mtbf, r.mttr, r.longest_outage, r.completeness, r.regularity, r.stability, r.consistency, r.jitter,
            r.missed_beats, r.response_count, r.response_mean, r.response_p50, r.response_p90, r.response_p95, r.response_p99,
            r.apdex, r.attempts, r.failed, r.error_rate, r.error_rate_low, r.error_rate_high, r.bytes_per_second,
-           r.messages_per_second, (e.dossier).expected_interval, by.liveness, iot_kpi.evidence_send(p.part),
+           r.messages_per_second, (e.dossier).expected_interval, by.liveness, iot_kpi.evidence_send(r.part),
            -- Of an hour, the beats are as few bytes as what they amount to.
            CASE WHEN wanted_grain = 'day' THEN
-               iot_kpi.evidence_send(iot_kpi.evidence_summary(p.part, (e.dossier).expected_interval, by.liveness)) END
+               iot_kpi.evidence_send(iot_kpi.evidence_summary(r.part, (e.dossier).expected_interval, by.liveness)) END
     -- A day that is calculated is missing or stale, so its beats come from hours and rows: only fresh days are read as runs.
     FROM iot_kpi.evidence_of(tstzrange(edges[1], edges[cardinality(edges)]), device_ids, edges[cardinality(edges)], edges) AS e
     CROSS JOIN LATERAL (SELECT coalesce((e.dossier).liveness, (e.dossier).expected_interval * 3)) AS by (liveness)
-    CROSS JOIN LATERAL iot_kpi.device_report(e.dossier) AS r
-    CROSS JOIN LATERAL iot_kpi.evidence_parts(coalesce((e.dossier).evidence, iot_kpi.no_evidence(edges))) AS p
-    WHERE p.slot = r.slot
-    ORDER BY e.device_id, r.slot
+    -- Both have a row for each slot, in order: side by side, so that neither is called again for each row of the other.
+    CROSS JOIN LATERAL ROWS FROM (
+        iot_kpi.device_report(e.dossier), iot_kpi.evidence_parts(coalesce((e.dossier).evidence, iot_kpi.no_evidence(edges)))) AS r
+    ORDER BY e.device_id, r.slot_start
     ON CONFLICT (device_id, grain, period) DO UPDATE SET
         stale = false, calculated_at = excluded.calculated_at, up_time = excluded.up_time, down_time = excluded.down_time,
         unknown_time = excluded.unknown_time, excluded_time = excluded.excluded_time, uptime = excluded.uptime,

@@ -36,6 +36,25 @@ $$;
 COMMENT ON FUNCTION iot_kpi.try_calculation(timestamptz, text[]) IS
     'Calculates what is missing or stale of devices on a UTC day, as far as it is over; returns false where one of them is being written';
 
+CREATE FUNCTION iot_kpi.stale_devices(since text, until text, most integer) RETURNS TABLE (device_id text)
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+BEGIN
+    -- From one device of the index to the next: however many periods of a device are stale, it is one step.
+    RETURN QUERY
+    WITH RECURSIVE stale AS (
+        (SELECT k.device_id FROM iot.kpi_calculations k WHERE k.stale AND k.device_id > since ORDER BY k.device_id LIMIT 1)
+        UNION ALL
+        SELECT (SELECT k.device_id FROM iot.kpi_calculations k WHERE k.stale AND k.device_id > s.device_id ORDER BY k.device_id LIMIT 1)
+        FROM stale s WHERE s.device_id IS NOT NULL AND (until IS NULL OR s.device_id < until)
+    )
+    SELECT s.device_id FROM stale s WHERE s.device_id IS NOT NULL AND (until IS NULL OR s.device_id <= until) LIMIT most;
+END
+$$;
+COMMENT ON FUNCTION iot_kpi.stale_devices(text, text, integer) IS
+    'Part of upkeep_stale(): devices with stale calculations after one and up to another (NULL: any) by id, in order and no more than so many';
+
 CREATE FUNCTION iot_kpi.upkeep_stale(place jsonb) RETURNS jsonb
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET timezone = 'UTC'
 SET plan_cache_mode = force_custom_plan
@@ -43,29 +62,28 @@ AS $$
 DECLARE
     since constant text := coalesce(place ->> 'from', '');
     until text := place ->> 'to';
-    done constant timestamptz := coalesce((place ->> 'day')::timestamptz, '-infinity');
-    kept_from constant timestamptz := iot_kpi.kept_from();
+    earliest constant timestamptz := greatest(iot_kpi.kept_from(), (place ->> 'day')::timestamptz + interval '24 hours');
+    devices constant text[] := ARRAY(SELECT s.device_id FROM iot_kpi.stale_devices(since, until, iot_kpi.setting('upkeep_batch')::integer) s);
     next_day timestamptz;
 BEGIN
-    IF until IS NULL THEN
-        SELECT max(c.device_id) INTO until
-        FROM (SELECT DISTINCT k.device_id FROM iot.kpi_calculations k WHERE k.stale AND k.device_id > since
-              ORDER BY k.device_id LIMIT iot_kpi.setting('upkeep_batch')::integer) c;
-        IF until IS NULL THEN
-            RETURN NULL;
-        END IF;
+    IF cardinality(devices) = 0 AND until IS NULL THEN
+        RETURN NULL;
     END IF;
-    SELECT min(date_trunc('day', lower(k.period), 'UTC')) INTO next_day
-    FROM iot.kpi_calculations k
-    WHERE k.stale AND k.device_id > since AND k.device_id <= until
-      AND lower(k.period) >= greatest(kept_from, done + interval '24 hours') AND upper(k.period) <= now();
+    until := coalesce(until, devices[cardinality(devices)]);
+    SELECT date_trunc('day', min(f.first), 'UTC') INTO next_day
+    FROM unnest(devices) u (device_id), LATERAL (
+        SELECT lower(k.period) AS first FROM iot.kpi_calculations k
+        WHERE k.stale AND k.device_id = u.device_id AND k.period >= tstzrange(earliest, earliest, '[]') AND upper(k.period) <= now()
+        ORDER BY k.period LIMIT 1) f;
     IF next_day IS NULL THEN
         RETURN place - 'to' - 'day' || jsonb_build_object('from', until);
     END IF;
-    PERFORM iot_kpi.try_calculation(next_day, (
-        SELECT array_agg(DISTINCT k.device_id) FROM iot.kpi_calculations k JOIN iot.devices d ON d.device_id = k.device_id
-        WHERE k.stale AND k.device_id > since AND k.device_id <= until
-          AND k.period && tstzrange(next_day, next_day + interval '24 hours')));
+    PERFORM iot_kpi.try_calculation(next_day, ARRAY(
+        SELECT d.device_id FROM iot.devices d
+        WHERE d.device_id = ANY (devices) AND EXISTS (
+            SELECT FROM iot.kpi_calculations k
+            WHERE k.stale AND k.device_id = d.device_id AND k.period >= tstzrange(next_day, next_day, '[]')
+              AND k.period < tstzrange(next_day + interval '24 hours', NULL))));
     RETURN place || jsonb_build_object('to', until, 'day', next_day);
 END
 $$;

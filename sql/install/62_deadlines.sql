@@ -4,7 +4,7 @@
 -- These rows are a journal and no evidence: a report by beats knows better, and one by status tells what the device itself said. Their
 -- reason begins with "iot_kpi: ", by which reports leave them out, and they mark no calculation stale.
 
-CREATE FUNCTION iot_kpi.deadlines() RETURNS TABLE (
+CREATE FUNCTION iot_kpi.deadlines_of(device_ids text[]) RETURNS TABLE (
     device_id text, last_beat timestamptz, liveness interval, deadline timestamptz, silent_since timestamptz,
     missed boolean, returned boolean)
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
@@ -12,6 +12,9 @@ SET plan_cache_mode = force_custom_plan
 AS $$
 BEGIN
     RETURN QUERY
+    WITH maintained AS MATERIALIZED (
+        SELECT DISTINCT w.device_id FROM iot.maintenance_windows w WHERE w.period @> now()
+    )
     SELECT d.device_id, l.last_beat, alive.length, due.deadline, l.silent_since,
            due.deadline <= now() AND l.silent_since IS NULL
                AND (d.commissioned_at IS NULL OR d.commissioned_at <= now())
@@ -19,17 +22,29 @@ BEGIN
                -- While nobody looks, nobody knows.
                AND (d.collector_id IS NULL OR coalesce(c.last_beat + make_interval(secs => extract(
                        epoch FROM coalesce(o.liveness, o.expected_interval * 3))::float8) > now(), false))
-               AND NOT EXISTS (SELECT FROM iot.maintenance_windows w
-                               WHERE (w.device_id = d.device_id OR w.device_id IS NULL) AND w.period @> now()),
+               AND m.device_id IS NULL AND NOT EXISTS (SELECT FROM maintained everywhere WHERE everywhere.device_id IS NULL),
            coalesce(due.deadline > l.silent_since, false)
     FROM iot.devices d
     LEFT JOIN iot.device_liveness l ON l.device_id = d.device_id
     LEFT JOIN iot.devices o ON o.device_id = d.collector_id
     LEFT JOIN iot.device_liveness c ON c.device_id = d.collector_id
+    LEFT JOIN maintained m ON m.device_id = d.device_id
     -- Seconds, not days: a day of an interval is 23 or 25 hours long where clocks change.
     CROSS JOIN LATERAL (SELECT make_interval(secs => extract(epoch FROM coalesce(d.liveness, d.expected_interval * 3))::float8)) AS alive (length)
     -- One that was never seen has its time from when it went into service.
-    CROSS JOIN LATERAL (SELECT coalesce(greatest(l.last_beat, d.commissioned_at), d.created_at) + alive.length) AS due (deadline);
+    CROSS JOIN LATERAL (SELECT coalesce(greatest(l.last_beat, d.commissioned_at), d.created_at) + alive.length) AS due (deadline)
+    WHERE device_ids IS NULL OR d.device_id = ANY (device_ids);
+END
+$$;
+COMMENT ON FUNCTION iot_kpi.deadlines_of(text[]) IS 'What deadlines() says, of some devices; NULL: of all';
+
+CREATE FUNCTION iot_kpi.deadlines() RETURNS TABLE (
+    device_id text, last_beat timestamptz, liveness interval, deadline timestamptz, silent_since timestamptz,
+    missed boolean, returned boolean)
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RETURN QUERY SELECT t.* FROM iot_kpi.deadlines_of(NULL) t;
 END
 $$;
 COMMENT ON FUNCTION iot_kpi.deadlines() IS
@@ -55,18 +70,30 @@ SET plan_cache_mode = force_custom_plan
 AS $$
 DECLARE
     since constant text := coalesce(place ->> 'from', '');
+    batch constant integer := iot_kpi.setting('upkeep_batch')::integer;
+    -- Few of them are late: many can be looked at for one that has to be written.
+    to_look_at constant integer := 20 * batch;
+    looked_at text[];
     chosen text[];
     free text[];
     events jsonb;
+    further jsonb;
 BEGIN
     IF iot_kpi.setting('deadlines') = 'off' THEN
         RETURN NULL;
     END IF;
+    SELECT array_agg(c.device_id ORDER BY c.device_id) INTO looked_at
+    FROM (SELECT d.device_id FROM iot.devices d WHERE d.device_id > since ORDER BY d.device_id LIMIT to_look_at) c;
     SELECT array_agg(c.device_id ORDER BY c.device_id) INTO chosen
-    FROM (SELECT t.device_id FROM iot_kpi.deadlines() t WHERE (t.missed OR t.returned) AND t.device_id > since COLLATE "C"
-          ORDER BY t.device_id COLLATE "C" LIMIT iot_kpi.setting('upkeep_batch')::integer) c;
+    FROM (SELECT t.device_id COLLATE "C" AS device_id FROM iot_kpi.deadlines_of(looked_at) t
+          WHERE looked_at IS NOT NULL AND (t.missed OR t.returned) ORDER BY 1 LIMIT batch) c;
+    IF cardinality(chosen) = batch THEN
+        further := place || jsonb_build_object('from', chosen[batch]);
+    ELSIF cardinality(looked_at) = to_look_at THEN
+        further := place || jsonb_build_object('from', looked_at[to_look_at]);
+    END IF;
     IF chosen IS NULL THEN
-        RETURN NULL;
+        RETURN further;
     END IF;
     -- The row is the lock between writers and upkeep too. One whose row is taken is being written, and has its turn in the next run.
     INSERT INTO iot.device_liveness (device_id) SELECT u.id FROM unnest(chosen) u (id) WHERE NOT EXISTS (
@@ -84,8 +111,8 @@ BEGIN
                    SELECT min(m."time") FROM iot.device_metrics m JOIN iot.devices d ON d.device_id = t.device_id
                    WHERE m.device_id = t.device_id AND m."time" > t.silent_since - t.liveness
                      AND (d.heartbeat_metric IS NULL OR m.metric = d.heartbeat_metric))) END + interval '1 microsecond' AS "time"
-        FROM iot_kpi.deadlines() t
-        WHERE t.device_id = ANY (free) AND (t.missed OR t.returned)
+        FROM iot_kpi.deadlines_of(free) t
+        WHERE free IS NOT NULL AND (t.missed OR t.returned)
     ), noted AS (
         UPDATE iot.device_liveness l SET silent_since = CASE WHEN j.missed THEN j.deadline END
         FROM judged j WHERE l.device_id = j.device_id
@@ -106,7 +133,7 @@ BEGIN
     FROM judged j WHERE j.missed OR j.last_beat + j.liveness > j.silent_since;
     PERFORM set_config('iot_store.quiet', '', true);
     PERFORM iot_kpi.announce(events);
-    RETURN place || jsonb_build_object('from', chosen[cardinality(chosen)]);
+    RETURN further;
 END
 $$;
 COMMENT ON FUNCTION iot_kpi.upkeep_deadlines(jsonb) IS
