@@ -13,8 +13,13 @@ pub(crate) fn raise(error: KpiError) -> ! {
         ErrorKind::MalformedBinary => PgSqlErrorCode::ERRCODE_INVALID_BINARY_REPRESENTATION,
         ErrorKind::MalformedText => PgSqlErrorCode::ERRCODE_INVALID_TEXT_REPRESENTATION,
     };
-    ErrorReport::new(code, error.message, "pg_iot_kpi")
-        .set_hint(error.hint)
+    refuse(code, error.message, error.hint)
+}
+
+/// Raises an error that only PostgreSQL has a name for; does not return.
+pub(crate) fn refuse(code: PgSqlErrorCode, message: impl Into<String>, hint: impl Into<String>) -> ! {
+    ErrorReport::new(code, message.into(), "pg_iot_kpi")
+        .set_hint(hint.into())
         .report(PgLogLevel::ERROR);
     unreachable!("an error report of level ERROR does not return")
 }

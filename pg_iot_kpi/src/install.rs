@@ -48,9 +48,14 @@ extension_sql_file!(
     requires = ["settings"]
 );
 extension_sql_file!(
+    "../../sql/install/31_authority.sql",
+    name = "authority",
+    requires = ["store"]
+);
+extension_sql_file!(
     "../../sql/install/32_partitions.sql",
     name = "partitions",
-    requires = ["store"]
+    requires = ["authority"]
 );
 extension_sql_file!(
     "../../sql/install/33_ingest_rules.sql",

@@ -9,6 +9,7 @@
 //! | [`aggregates`] | the two-step aggregates and their accessors, a file each |
 //! | [`rates`], [`scores`] | plain functions of counts, ratios and values |
 //! | [`reports`] | a device's dossier to rows |
+//! | [`authority`] | whose rights the store's own work is done with, and which triggers stand aside for it |
 //! | [`worker`] | upkeep by itself, where the library is preloaded |
 //!
 //! Functions are declared in `sql/install/*.sql`, each under the name it has here with the prefix `iot_kpi_`.
@@ -16,6 +17,7 @@
 ::pgrx::pg_module_magic!(name, version);
 
 mod aggregates;
+mod authority;
 mod datum;
 mod error;
 mod fmgr;

@@ -181,6 +181,9 @@ BEGIN
     -- Since store version 3.
     DROP INDEX IF EXISTS iot.kpi_calculations_stale_idx;
     CREATE INDEX IF NOT EXISTS kpi_calculations_stale_periods_idx ON iot.kpi_calculations (device_id, period) WHERE stale;
+    ALTER TABLE iot.device_status_history
+        ADD COLUMN IF NOT EXISTS recorded_by text CONSTRAINT recorded_by_upkeep CHECK (recorded_by = 'upkeep');
+    ALTER TABLE iot.upkeep ADD COLUMN IF NOT EXISTS place jsonb;
 END
 $$;
 COMMENT ON FUNCTION iot_kpi.create_store_tables() IS 'Step of create_store(): the tables, those that are missing';
@@ -240,6 +243,7 @@ BEGIN
         ['device_status_history', 'status', 'online, degraded, offline, error, maintenance or unknown'],
         ['device_status_history', 'reason', 'Why, in the sender''s words, at most 1000 characters'],
         ['device_status_history', 'received_at', 'When the store received it'],
+        ['device_status_history', 'recorded_by', 'upkeep: its record of a missed deadline or of the end of a silence, which no report counts; NULL: a sample of the device'],
 
         ['device_liveness', '', 'Latest samples of each device, kept by triggers: never write it by hand. Its row is the lock between writers and calculate_kpis()'],
         ['device_liveness', 'device_id', 'Device'],
@@ -276,6 +280,7 @@ BEGIN
         ['upkeep', 'calculated_until', 'Of the step calculations: no hour before this one was missing then'],
         ['upkeep', 'error', 'What last went wrong'],
         ['upkeep', 'error_at', 'When that was'],
+        ['upkeep', 'place', 'Of run: where it goes on; NULL between runs'],
 
         ['kpi_calculations', '', 'Calculated KPIs of whole hours and days, written by calculate_kpis()'],
         ['kpi_calculations', 'device_id', 'Device'],
@@ -366,64 +371,91 @@ AS $$
 BEGIN
     CREATE OR REPLACE TRIGGER check_setting BEFORE INSERT OR UPDATE ON iot.settings
         FOR EACH ROW EXECUTE FUNCTION iot_kpi.check_setting();
+    CREATE OR REPLACE TRIGGER settings_for_all BEFORE INSERT OR UPDATE OR DELETE ON iot.settings
+        FOR EACH STATEMENT EXECUTE FUNCTION iot_kpi.refuse_tenant();
 
     CREATE OR REPLACE TRIGGER check_device BEFORE INSERT OR UPDATE ON iot.devices
         FOR EACH ROW EXECUTE FUNCTION iot_kpi.check_device();
+    CREATE OR REPLACE TRIGGER devices_inserted AFTER INSERT ON iot.devices
+        REFERENCING NEW TABLE AS new_rows
+        FOR EACH STATEMENT EXECUTE FUNCTION iot_kpi.as_owner('devices_inserted');
     CREATE OR REPLACE TRIGGER devices_updated AFTER UPDATE ON iot.devices
         REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows
-        FOR EACH STATEMENT EXECUTE FUNCTION iot_kpi.devices_updated();
+        FOR EACH STATEMENT EXECUTE FUNCTION iot_kpi.as_owner('devices_updated');
     CREATE OR REPLACE TRIGGER devices_deleted AFTER DELETE ON iot.devices
         REFERENCING OLD TABLE AS old_rows
-        FOR EACH STATEMENT EXECUTE FUNCTION iot_kpi.devices_deleted();
+        FOR EACH STATEMENT EXECUTE FUNCTION iot_kpi.as_owner('devices_deleted');
 
     CREATE OR REPLACE TRIGGER metric_types_updated AFTER UPDATE ON iot.metric_types
         REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows
-        FOR EACH STATEMENT EXECUTE FUNCTION iot_kpi.metric_types_updated();
+        FOR EACH STATEMENT EXECUTE FUNCTION iot_kpi.as_owner('metric_types_updated');
     CREATE OR REPLACE TRIGGER metric_types_deleted AFTER DELETE ON iot.metric_types
         REFERENCING OLD TABLE AS old_rows
-        FOR EACH STATEMENT EXECUTE FUNCTION iot_kpi.metric_types_deleted();
+        FOR EACH STATEMENT EXECUTE FUNCTION iot_kpi.as_owner('metric_types_deleted');
 
     CREATE OR REPLACE TRIGGER samples_inserted AFTER INSERT ON iot.device_metrics
         REFERENCING NEW TABLE AS new_rows
-        FOR EACH STATEMENT EXECUTE FUNCTION iot_kpi.metrics_changed();
+        FOR EACH STATEMENT EXECUTE FUNCTION iot_kpi.as_owner('metrics_changed');
     CREATE OR REPLACE TRIGGER samples_updated AFTER UPDATE ON iot.device_metrics
         REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows
-        FOR EACH STATEMENT EXECUTE FUNCTION iot_kpi.metrics_changed();
+        FOR EACH STATEMENT EXECUTE FUNCTION iot_kpi.as_owner('metrics_changed');
     CREATE OR REPLACE TRIGGER samples_deleted AFTER DELETE ON iot.device_metrics
         REFERENCING OLD TABLE AS old_rows
-        FOR EACH STATEMENT EXECUTE FUNCTION iot_kpi.metrics_changed();
+        FOR EACH STATEMENT EXECUTE FUNCTION iot_kpi.as_owner('metrics_changed');
     CREATE OR REPLACE TRIGGER samples_truncated AFTER TRUNCATE ON iot.device_metrics
-        FOR EACH STATEMENT EXECUTE FUNCTION iot_kpi.everything_changed();
+        FOR EACH STATEMENT EXECUTE FUNCTION iot_kpi.as_owner('everything_changed');
 
+    CREATE OR REPLACE TRIGGER check_new_record BEFORE INSERT ON iot.device_status_history
+        FOR EACH ROW WHEN (NEW.recorded_by IS NOT NULL) EXECUTE FUNCTION iot_kpi.check_record();
+    CREATE OR REPLACE TRIGGER check_changed_record BEFORE UPDATE ON iot.device_status_history
+        FOR EACH ROW WHEN (NEW.recorded_by IS NOT NULL AND NEW IS DISTINCT FROM OLD) EXECUTE FUNCTION iot_kpi.check_record();
     CREATE OR REPLACE TRIGGER statuses_inserted AFTER INSERT ON iot.device_status_history
         REFERENCING NEW TABLE AS new_rows
-        FOR EACH STATEMENT EXECUTE FUNCTION iot_kpi.statuses_changed();
+        FOR EACH STATEMENT EXECUTE FUNCTION iot_kpi.as_owner('statuses_changed');
     CREATE OR REPLACE TRIGGER statuses_updated AFTER UPDATE ON iot.device_status_history
         REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows
-        FOR EACH STATEMENT EXECUTE FUNCTION iot_kpi.statuses_changed();
+        FOR EACH STATEMENT EXECUTE FUNCTION iot_kpi.as_owner('statuses_changed');
     CREATE OR REPLACE TRIGGER statuses_deleted AFTER DELETE ON iot.device_status_history
         REFERENCING OLD TABLE AS old_rows
-        FOR EACH STATEMENT EXECUTE FUNCTION iot_kpi.statuses_changed();
+        FOR EACH STATEMENT EXECUTE FUNCTION iot_kpi.as_owner('statuses_changed');
     CREATE OR REPLACE TRIGGER statuses_truncated AFTER TRUNCATE ON iot.device_status_history
-        FOR EACH STATEMENT EXECUTE FUNCTION iot_kpi.everything_changed();
+        FOR EACH STATEMENT EXECUTE FUNCTION iot_kpi.as_owner('everything_changed');
 
     CREATE OR REPLACE TRIGGER check_maintenance_window BEFORE INSERT OR UPDATE ON iot.maintenance_windows
         FOR EACH ROW EXECUTE FUNCTION iot_kpi.check_maintenance_window();
     CREATE OR REPLACE TRIGGER windows_inserted AFTER INSERT ON iot.maintenance_windows
         REFERENCING NEW TABLE AS new_rows
-        FOR EACH STATEMENT EXECUTE FUNCTION iot_kpi.maintenance_windows_changed();
+        FOR EACH STATEMENT EXECUTE FUNCTION iot_kpi.as_owner('maintenance_windows_changed');
     CREATE OR REPLACE TRIGGER windows_updated AFTER UPDATE ON iot.maintenance_windows
         REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows
-        FOR EACH STATEMENT EXECUTE FUNCTION iot_kpi.maintenance_windows_changed();
+        FOR EACH STATEMENT EXECUTE FUNCTION iot_kpi.as_owner('maintenance_windows_changed');
     CREATE OR REPLACE TRIGGER windows_deleted AFTER DELETE ON iot.maintenance_windows
         REFERENCING OLD TABLE AS old_rows
-        FOR EACH STATEMENT EXECUTE FUNCTION iot_kpi.maintenance_windows_changed();
+        FOR EACH STATEMENT EXECUTE FUNCTION iot_kpi.as_owner('maintenance_windows_changed');
     CREATE OR REPLACE TRIGGER windows_truncated AFTER TRUNCATE ON iot.maintenance_windows
-        FOR EACH STATEMENT EXECUTE FUNCTION iot_kpi.everything_changed();
+        FOR EACH STATEMENT EXECUTE FUNCTION iot_kpi.as_owner('everything_changed');
 END
 $$;
 COMMENT ON FUNCTION iot_kpi.create_store_triggers() IS
     'Step of create_store(): attaches the ingest rules; needed again after DROP EXTENSION ... CASCADE took them';
+
+CREATE FUNCTION iot_kpi.tell_records_apart() RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF EXISTS (SELECT FROM iot.device_status_history h WHERE starts_with(h.reason, 'iot_kpi: ')) THEN
+        -- Not by UPDATE: no trigger has to look at what changes no KPI.
+        ALTER TABLE iot.device_status_history ALTER COLUMN recorded_by TYPE text USING CASE
+            WHEN starts_with(reason, 'iot_kpi: deadline missed') OR starts_with(reason, 'iot_kpi: reports again') THEN 'upkeep' END;
+        -- Any other one with such a reason a device has sent, and it did not count.
+        PERFORM iot_kpi.note_statuses_work(array_agg(o.device_id), array_agg(o.first))
+        FROM (SELECT h.device_id, min(h."time") AS first FROM iot.device_status_history h
+              WHERE starts_with(h.reason, 'iot_kpi: ') AND h.recorded_by IS NULL GROUP BY h.device_id) o;
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION iot_kpi.tell_records_apart() IS
+    'Step of create_store() for a store that knew upkeep''s records by the beginning of their reason: writes recorded_by';
 
 CREATE FUNCTION iot_kpi.create_store() RETURNS text
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET client_min_messages = warning
@@ -435,6 +467,8 @@ DECLARE
     -- Tables that DROP EXTENSION ... CASCADE has left without rules, so that anything may have been written to them since.
     unwatched constant boolean := to_regclass('iot.device_metrics') IS NOT NULL AND NOT EXISTS (
         SELECT FROM pg_trigger WHERE tgrelid = to_regclass('iot.device_metrics') AND tgname = 'samples_inserted');
+    records_unmarked constant boolean := to_regclass('iot.device_status_history') IS NOT NULL AND NOT EXISTS (
+        SELECT FROM pg_attribute WHERE attrelid = to_regclass('iot.device_status_history') AND attname = 'recorded_by');
 BEGIN
     -- Two sessions must not make the same tables at once.
     PERFORM pg_advisory_xact_lock(iot_kpi.store_lock());
@@ -446,6 +480,9 @@ BEGIN
         END IF;
     END IF;
     PERFORM iot_kpi.create_store_tables();
+    IF records_unmarked THEN
+        PERFORM iot_kpi.tell_records_apart();
+    END IF;
     PERFORM iot_kpi.create_store_deputies();
     PERFORM iot_kpi.create_store_comments();
     PERFORM iot_kpi.create_store_triggers();

@@ -63,6 +63,9 @@ BEGIN
         RETURN false;
     END IF;
     EXECUTE format('CREATE TABLE iot.%I (LIKE iot.device_metrics INCLUDING ALL)', partition);
+    IF (SELECT c.relrowsecurity FROM pg_class c WHERE c.oid = to_regclass('iot.device_metrics')) THEN
+        PERFORM iot_kpi.close_partition(format('iot.%I', partition)::regclass);
+    END IF;
     -- A superuser's partition would be one that the owner could not drop.
     IF owner <> to_regrole(quote_ident(current_user)) THEN
         EXECUTE format('ALTER TABLE iot.%I OWNER TO %I', partition, pg_get_userbyid(owner));
@@ -167,7 +170,7 @@ END
 $$;
 COMMENT ON FUNCTION iot_kpi.drop_partition(regclass, timestamptz) IS 'Drops the partition of a day; what was calculated of it stands from now on';
 
-CREATE FUNCTION iot_kpi.delete_expired_statuses(most bigint) RETURNS bigint
+CREATE FUNCTION iot_kpi.delete_expired_statuses_work(most bigint) RETURNS bigint
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -177,22 +180,25 @@ BEGIN
     IF iot_kpi.setting('retention') IS NULL THEN
         RETURN 0;
     END IF;
-    -- The last expired status of a device is what still held when the kept time began. Expiry changes no KPI of it, so no mark.
-    PERFORM set_config('iot_store.quiet', 'on', true);
+    -- The last expired status of a device is what still held when the kept time began. Expiry changes no KPI of it, so triggers
+    -- stand aside.
     DELETE FROM iot.device_status_history h
     USING (SELECT old.device_id, old."time" FROM iot.device_status_history old
            WHERE old."time" < kept_from
-             AND (iot_kpi.of_upkeep(old.reason)
+             AND (old.recorded_by IS NOT NULL
                   OR EXISTS (SELECT FROM iot.device_status_history later
                              WHERE later.device_id = old.device_id AND later."time" > old."time" AND later."time" <= kept_from
-                               AND NOT iot_kpi.of_upkeep(later.reason)))
+                               AND later.recorded_by IS NULL))
            LIMIT most) expired
     WHERE h.device_id = expired.device_id AND h."time" = expired."time";
     GET DIAGNOSTICS deleted = ROW_COUNT;
-    PERFORM set_config('iot_store.quiet', '', true);
     RETURN deleted;
 END
 $$;
+COMMENT ON FUNCTION iot_kpi.delete_expired_statuses_work(bigint) IS 'What delete_expired_statuses() does';
+
+CREATE FUNCTION iot_kpi.delete_expired_statuses(most bigint) RETURNS bigint
+LANGUAGE c AS 'MODULE_PATHNAME', 'iot_kpi_quietly';
 COMMENT ON FUNCTION iot_kpi.delete_expired_statuses(bigint) IS
     'Deletes status samples older than the setting retention that hold no longer, at most so many (NULL: all); returns how many';
 

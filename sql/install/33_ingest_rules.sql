@@ -1,6 +1,8 @@
 -- What every write to the store goes through, by whichever door. A write takes its locks in one order: the samples' keys, then new
 -- metric types, devices, device_liveness, kpi_calculations, each in key order. So writers wait for one another but never in a circle.
 --
+-- Triggers act as the owner of the store, whoever writes; see 31_authority.sql.
+--
 -- The row of device_liveness is the lock between writers and calculate_kpis(). A calculation locks it before it reads; a writer locks
 -- it after it wrote and before it looks for rows of kpi_calculations to mark stale. Whoever comes second sees what the first one did.
 
@@ -60,12 +62,6 @@ END;
 COMMENT ON FUNCTION iot_kpi.status_fault(text, text) IS
     'What is wrong with the status of a sample: {field, reason, remedy}, or NULL';
 
-CREATE FUNCTION iot_kpi.of_upkeep(reason text) RETURNS boolean
-LANGUAGE sql IMMUTABLE PARALLEL SAFE
-RETURN coalesce(pg_catalog.starts_with(reason, 'iot_kpi: '), false);
-COMMENT ON FUNCTION iot_kpi.of_upkeep(text) IS
-    'Whether a row of iot.device_status_history is upkeep''s record of a missed deadline and no sample of the device: no report counts it';
-
 CREATE FUNCTION iot_kpi.abbreviated(value text) RETURNS text
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 BEGIN ATOMIC
@@ -90,14 +86,6 @@ COMMENT ON FUNCTION iot_kpi.refuse_sample(text, bigint, text, timestamptz, text,
 
 -- Locks, marks and liveness --------------------------------------------------------------------------------------------------------
 
-CREATE FUNCTION iot_kpi.quiet() RETURNS boolean
-LANGUAGE sql STABLE
-BEGIN ATOMIC
-SELECT pg_catalog.current_setting('iot_store.quiet', true) = 'on';
-END;
-COMMENT ON FUNCTION iot_kpi.quiet() IS
-    'Whether the triggers leave the running statement alone, because the function that runs it does their work itself';
-
 CREATE FUNCTION iot_kpi.lock_liveness(device_ids text[]) RETURNS void
 LANGUAGE sql SET search_path = pg_catalog, pg_temp
 AS $$
@@ -112,21 +100,27 @@ COMMENT ON FUNCTION iot_kpi.lock_liveness(text[]) IS
     'Locks the device_liveness rows of devices (NULL: all) in key order until the transaction ends, making those that are missing';
 
 CREATE FUNCTION iot_kpi.lock_for_calculation(device_ids text[], until timestamptz) RETURNS void
-LANGUAGE sql SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
--- Their collectors too: a calculation also reads the collectors' beats.
-INSERT INTO iot.device_liveness AS l (device_id, calculated_at, calculated_until)
-SELECT d.device_id, now(), until FROM iot.devices d
-WHERE device_ids IS NULL OR d.device_id = ANY (device_ids)
-   OR d.device_id IN (SELECT o.collector_id FROM iot.devices o WHERE o.device_id = ANY (device_ids))
-ORDER BY d.device_id
-ON CONFLICT (device_id) DO UPDATE
-    SET calculated_at = excluded.calculated_at, calculated_until = greatest(l.calculated_until, excluded.calculated_until)
+BEGIN
+    IF row_security_active('iot.devices') THEN
+        RAISE EXCEPTION 'row security hides devices from role %: it cannot calculate what their collectors decide', quote_ident(current_user)
+            USING ERRCODE = 'insufficient_privilege', HINT = 'CALL iot_kpi.maintain() calculates for all, as the owner of the store.';
+    END IF;
+    -- Their collectors too: a calculation also reads the collectors' beats.
+    INSERT INTO iot.device_liveness AS l (device_id, calculated_at, calculated_until)
+    SELECT d.device_id, now(), until FROM iot.devices d
+    WHERE device_ids IS NULL OR d.device_id = ANY (device_ids)
+       OR d.device_id IN (SELECT o.collector_id FROM iot.devices o WHERE o.device_id = ANY (device_ids))
+    ORDER BY d.device_id
+    ON CONFLICT ON CONSTRAINT device_liveness_pkey DO UPDATE
+        SET calculated_at = excluded.calculated_at, calculated_until = greatest(l.calculated_until, excluded.calculated_until);
+END
 $$;
 COMMENT ON FUNCTION iot_kpi.lock_for_calculation(text[], timestamptz) IS
     'First step of a calculation: locks devices (NULL: all) and their collectors against writers, and notes that periods up to an instant depend on them. Read the evidence in a later statement';
 
-CREATE FUNCTION iot_kpi.mark_rows_stale(device_ids text[], firsts timestamptz[], lasts timestamptz[]) RETURNS void
+CREATE FUNCTION iot_kpi.mark_stale(device_ids text[], firsts timestamptz[], lasts timestamptz[]) RETURNS void
 LANGUAGE sql SET search_path = pg_catalog, pg_temp
 AS $$
 -- A beat reaches past itself; what a collector sends decides what is known of its devices. Seconds, not days: a day of an interval
@@ -156,21 +150,6 @@ UPDATE iot.kpi_calculations k SET stale = true
 FROM marked m
 WHERE k.device_id = m.device_id AND k.grain = m.grain AND k.period = m.period AND NOT k.stale
 $$;
-COMMENT ON FUNCTION iot_kpi.mark_rows_stale(text[], timestamptz[], timestamptz[]) IS
-    'Step of mark_stale()';
-
-CREATE FUNCTION iot_kpi.mark_stale(device_ids text[], firsts timestamptz[], lasts timestamptz[]) RETURNS void
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-    IF row_security_active('iot.devices') THEN
-        -- Whom a collector observes, its writer may not see.
-        PERFORM iot.mark_stale_as_owner(device_ids, firsts, lasts);
-    ELSE
-        PERFORM iot_kpi.mark_rows_stale(device_ids, firsts, lasts);
-    END IF;
-END
-$$;
 COMMENT ON FUNCTION iot_kpi.mark_stale(text[], timestamptz[], timestamptz[]) IS
     'Marks the calculations stale that samples of devices between two instants bear upon; -infinity and infinity are allowed. Lock the devices first';
 
@@ -189,22 +168,48 @@ COMMENT ON FUNCTION iot_kpi.recount_liveness(text[]) IS
     'Finds the latest metric samples of devices anew, by reading all of them. Lock the devices first';
 
 CREATE FUNCTION iot_kpi.register_devices(device_ids text[], firsts timestamptz[]) RETURNS void
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+LANGUAGE sql SET search_path = pg_catalog, pg_temp
 AS $$
-BEGIN
-    -- The caller locks and marks all its devices at once, in order; the trigger of iot.devices would do so out of order.
-    PERFORM set_config('iot_store.quiet', 'on', true);
-    INSERT INTO iot.devices AS d (device_id, name, registered_by, commissioned_at)
-    SELECT s.device_id, s.device_id, 'first_sample', s.first
-    FROM unnest(device_ids, firsts) s (device_id, first)
-    ORDER BY s.device_id COLLATE "C"
-    ON CONFLICT (device_id) DO UPDATE SET commissioned_at = excluded.commissioned_at
-        WHERE d.registered_by = 'first_sample' AND d.commissioned_at > excluded.commissioned_at;
-    PERFORM set_config('iot_store.quiet', '', true);
-END
+INSERT INTO iot.devices AS d (device_id, name, registered_by, commissioned_at)
+SELECT s.device_id, s.device_id, 'first_sample', s.first
+FROM unnest(device_ids, firsts) s (device_id, first)
+ORDER BY s.device_id COLLATE "C"
+ON CONFLICT (device_id) DO UPDATE SET commissioned_at = excluded.commissioned_at
+    WHERE d.registered_by = 'first_sample' AND (d.commissioned_at > excluded.commissioned_at) IS NOT FALSE
 $$;
 COMMENT ON FUNCTION iot_kpi.register_devices(text[], timestamptz[]) IS
     'Registers devices on first sight, commissioned at their earliest sample; an older sample of such a device moves that back';
+
+CREATE FUNCTION iot_kpi.lock_first_samples(device_ids text[], firsts timestamptz[]) RETURNS text[]
+LANGUAGE sql SET search_path = pg_catalog, pg_temp
+AS $$
+SELECT array_agg(l.device_id)
+FROM (SELECT d.device_id FROM iot.devices d JOIN unnest(device_ids, firsts) s (device_id, first) ON d.device_id = s.device_id
+      WHERE d.registered_by = 'first_sample' AND d.commissioned_at >= s.first
+      ORDER BY d.device_id FOR NO KEY UPDATE OF d) l
+$$;
+COMMENT ON FUNCTION iot_kpi.lock_first_samples(text[], timestamptz[]) IS
+    'Of devices that lost samples, the earliest at an instant each: those that were commissioned by such a one, locked in key order; NULL where there is none';
+
+CREATE FUNCTION iot_kpi.commission_anew(device_ids text[]) RETURNS text[]
+LANGUAGE sql SET search_path = pg_catalog, pg_temp
+AS $$
+WITH moved AS (
+    -- One that had been taken out of service by then never was in it.
+    UPDATE iot.devices d SET commissioned_at = CASE WHEN e.first IS NOT NULL THEN least(e.first, d.decommissioned_at) END
+    FROM iot.devices o, LATERAL (SELECT least(
+        -- Metric by metric, since the key has them so.
+        (SELECT min(m."time") FROM iot.metric_types t, LATERAL (
+             SELECT s."time" FROM iot.device_metrics s WHERE s.device_id = o.device_id AND s.metric = t.metric
+             ORDER BY s."time" LIMIT 1) m),
+        (SELECT min(h."time") FROM iot.device_status_history h WHERE h.device_id = o.device_id AND h.recorded_by IS NULL)) AS first) e
+    WHERE d.device_id = o.device_id AND o.device_id = ANY (device_ids) AND o.registered_by = 'first_sample'
+      AND d.commissioned_at IS DISTINCT FROM e.first
+    RETURNING d.device_id)
+SELECT array_agg(device_id) FROM moved
+$$;
+COMMENT ON FUNCTION iot_kpi.commission_anew(text[]) IS
+    'Commissions devices that were registered on first sight at the earliest sample that stands; where none does, they wait for one. Returns whom that moved. Lock them first';
 
 CREATE FUNCTION iot_kpi.catch_up() RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
@@ -213,10 +218,12 @@ DECLARE
     device_ids text[];
     firsts timestamptz[];
 BEGIN
+    -- Anybody else would see, and mark, a part of it.
+    PERFORM iot_kpi.require_owner('what was written without triggers is caught up on by create_store()');
     SELECT array_agg(s.device_id ORDER BY s.device_id), array_agg(s.first ORDER BY s.device_id) INTO device_ids, firsts
     FROM (SELECT m.device_id, min(m.first) AS first
           FROM (SELECT x.device_id, min(x.time) AS first FROM iot.device_metrics x GROUP BY x.device_id
-                UNION ALL SELECT h.device_id, min(h.time) FROM iot.device_status_history h GROUP BY h.device_id) m
+                UNION ALL SELECT h.device_id, min(h.time) FROM iot.device_status_history h WHERE h.recorded_by IS NULL GROUP BY h.device_id) m
           WHERE NOT EXISTS (SELECT FROM iot.devices d WHERE d.device_id = m.device_id)
           GROUP BY m.device_id) s;
     IF device_ids IS NOT NULL THEN
@@ -247,10 +254,10 @@ DECLARE
     old record;
     calculated timestamptz;
     recount text[];
+    -- Devices registered on first sight whose first sample is another one now.
+    moved text[];
+    early timestamptz[];
 BEGIN
-    IF TG_OP = 'DELETE' AND iot_kpi.quiet() THEN
-        RETURN NULL;
-    END IF;
     IF TG_OP <> 'DELETE' THEN
         SELECT array_agg(device_id) AS device_ids, array_agg(first) AS firsts, array_agg(last) AS lasts, array_agg(beat) AS beats,
                array_agg(received) AS received, array_agg(heartbeat_metric) AS heartbeat_metrics,
@@ -263,7 +270,7 @@ BEGIN
                      max(n."time") FILTER (WHERE d.heartbeat_metric IS NULL OR n.metric = d.heartbeat_metric) AS beat,
                      max(d.heartbeat_metric) AS heartbeat_metric,
                      bool_or(t.kind = 'counter') IS TRUE AS has_counter, bool_or(t.metric IS NULL) AS unlisted,
-                     bool_or(d.device_id IS NULL OR d.registered_by = 'first_sample' AND n."time" < d.commissioned_at) AS is_first,
+                     bool_or(d.device_id IS NULL OR d.registered_by = 'first_sample' AND (n."time" < d.commissioned_at) IS NOT FALSE) AS is_first,
                      bool_or(iot_kpi.sample_fault(n.device_id, register_device OR d.device_id IS NOT NULL, n."time", earliest, latest) IS NOT NULL
                              OR iot_kpi.value_fault(n.metric, coalesce(t.kind, unlisted_kind), t.minimum, t.maximum, n.value) IS NOT NULL) AS bad
               FROM new_rows n LEFT JOIN iot.metric_types t ON t.metric = n.metric LEFT JOIN iot.devices d ON d.device_id = n.device_id
@@ -295,10 +302,16 @@ BEGIN
                     last_beat = greatest(l.last_beat, excluded.last_beat)
             RETURNING calculated_until)
         SELECT max(calculated_until) INTO calculated FROM locked;
-        -- heartbeat_metric may have changed between the look at iot.devices and the lock.
-        SELECT array_agg(device_id) INTO recount
-        FROM unnest(changed.device_ids, changed.heartbeat_metrics) s (device_id, heartbeat_metric) JOIN iot.devices d USING (device_id)
-        WHERE d.heartbeat_metric IS DISTINCT FROM s.heartbeat_metric;
+        -- Between the look at iot.devices and the lock heartbeat_metric may have changed, or the first sample have been deleted.
+        SELECT array_agg(s.device_id) FILTER (WHERE d.heartbeat_metric IS DISTINCT FROM s.heartbeat_metric),
+               array_agg(s.device_id) FILTER (WHERE f.is_first), array_agg(s.first) FILTER (WHERE f.is_first)
+        INTO recount, moved, early
+        FROM unnest(changed.device_ids, changed.heartbeat_metrics, changed.firsts) s (device_id, heartbeat_metric, first)
+             JOIN iot.devices d USING (device_id),
+             LATERAL (SELECT d.registered_by = 'first_sample' AND (s.first < d.commissioned_at) IS NOT FALSE) f (is_first);
+        IF moved IS NOT NULL THEN
+            PERFORM iot_kpi.register_devices(moved, early);
+        END IF;
     ELSE
         SELECT array_agg(device_id) AS device_ids, array_agg(first) AS firsts, array_agg(CASE WHEN has_counter THEN 'infinity' ELSE last END) AS untils,
                array_agg(last) AS lasts, array_agg(received) AS received
@@ -310,6 +323,8 @@ BEGIN
         IF old.device_ids IS NULL THEN
             RETURN NULL;
         END IF;
+        PERFORM iot_kpi.refuse_shared_devices(old.device_ids);
+        moved := iot_kpi.lock_first_samples(old.device_ids, old.firsts);
         IF TG_OP = 'DELETE' THEN
             changed := old;
             PERFORM iot_kpi.lock_liveness(changed.device_ids);
@@ -324,11 +339,18 @@ BEGIN
             PERFORM iot_kpi.lock_liveness(changed.device_ids);
             recount := changed.device_ids;
         END IF;
+        IF moved IS NOT NULL THEN
+            moved := iot_kpi.commission_anew(moved);
+        END IF;
         SELECT max(calculated_until) INTO calculated FROM iot.device_liveness WHERE device_id = ANY (changed.device_ids);
     END IF;
 
     IF recount IS NOT NULL THEN
         PERFORM iot_kpi.recount_liveness(recount);
+    END IF;
+    IF moved IS NOT NULL THEN
+        SELECT array_agg(CASE WHEN device_id = ANY (moved) THEN 'infinity' ELSE until END) INTO changed.untils
+        FROM unnest(changed.device_ids, changed.untils) u (device_id, until);
     END IF;
     IF EXISTS (SELECT FROM unnest(changed.firsts) first WHERE first <= calculated) THEN
         PERFORM iot_kpi.mark_stale(changed.device_ids, changed.firsts, changed.untils);
@@ -341,32 +363,79 @@ COMMENT ON FUNCTION iot_kpi.metrics_changed() IS
 
 -- Triggers of device_status_history ------------------------------------------------------------------------------------------------
 
-CREATE FUNCTION iot_kpi.note_statuses(device_ids text[], firsts timestamptz[]) RETURNS void
+CREATE FUNCTION iot_kpi.register_first_samples(device_ids text[], firsts timestamptz[]) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     new record;
-    untils timestamptz[];
 BEGIN
     SELECT array_agg(s.device_id) AS device_ids, array_agg(s.first) AS firsts INTO new
     FROM unnest(device_ids, firsts) s (device_id, first) LEFT JOIN iot.devices d ON d.device_id = s.device_id
-    WHERE d.device_id IS NULL OR d.registered_by = 'first_sample' AND s.first < d.commissioned_at;
+    WHERE d.device_id IS NULL OR d.registered_by = 'first_sample' AND (s.first < d.commissioned_at) IS NOT FALSE;
     IF new.device_ids IS NOT NULL THEN
         PERFORM iot_kpi.register_devices(new.device_ids, new.firsts);
     END IF;
-    PERFORM iot_kpi.lock_liveness(device_ids);
-    UPDATE iot.device_liveness l SET last_status = s.status, last_status_at = s."time"
-    FROM unnest(device_ids) touched (device_id)
-         LEFT JOIN LATERAL (SELECT h.status, h."time" FROM iot.device_status_history h
-                            WHERE h.device_id = touched.device_id AND NOT iot_kpi.of_upkeep(h.reason)
-                            ORDER BY h."time" DESC LIMIT 1) s ON true
-    WHERE l.device_id = touched.device_id AND (l.last_status, l.last_status_at) IS DISTINCT FROM (s.status, s."time");
-    -- A status holds until the next one, however late that comes.
-    PERFORM iot_kpi.mark_stale(device_ids, firsts, array_fill(timestamptz 'infinity', ARRAY[cardinality(device_ids)]));
 END
 $$;
-COMMENT ON FUNCTION iot_kpi.note_statuses(text[], timestamptz[]) IS
-    'After status samples of devices changed, the earliest at an instant each: registers, locks, keeps device_liveness, marks calculations stale';
+COMMENT ON FUNCTION iot_kpi.register_first_samples(text[], timestamptz[]) IS
+    'Registers those of devices with samples, the earliest at an instant each, that were not known, or known since later';
+
+CREATE FUNCTION iot_kpi.note_statuses_work(
+    device_ids text[], firsts timestamptz[], old_ids text[] DEFAULT NULL, old_firsts timestamptz[] DEFAULT NULL)
+RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    touched record;
+    moved text[];
+BEGIN
+    PERFORM iot_kpi.register_first_samples(device_ids, firsts);
+    moved := iot_kpi.lock_first_samples(old_ids, old_firsts);
+    SELECT array_agg(t.device_id) AS device_ids, array_agg(t.first) AS firsts INTO touched
+    FROM (SELECT u.device_id, min(u.first) AS first
+          FROM (SELECT * FROM unnest(device_ids, firsts) UNION ALL SELECT * FROM unnest(old_ids, old_firsts)) u (device_id, first)
+          GROUP BY u.device_id) t;
+    PERFORM iot_kpi.lock_liveness(touched.device_ids);
+    -- Before the lock was had, somebody may have deleted what was the first sample.
+    PERFORM iot_kpi.register_first_samples(device_ids, firsts);
+    IF moved IS NOT NULL THEN
+        PERFORM iot_kpi.commission_anew(moved);
+    END IF;
+    UPDATE iot.device_liveness l SET last_status = s.status, last_status_at = s."time"
+    FROM unnest(touched.device_ids) t (device_id)
+         LEFT JOIN LATERAL (SELECT h.status, h."time" FROM iot.device_status_history h
+                            WHERE h.device_id = t.device_id AND h.recorded_by IS NULL
+                            ORDER BY h."time" DESC LIMIT 1) s ON true
+    WHERE l.device_id = t.device_id AND (l.last_status, l.last_status_at) IS DISTINCT FROM (s.status, s."time");
+    -- A status holds until the next one, however late that comes.
+    PERFORM iot_kpi.mark_stale(touched.device_ids, touched.firsts,
+                               array_fill(timestamptz 'infinity', ARRAY[cardinality(touched.device_ids)]));
+END
+$$;
+COMMENT ON FUNCTION iot_kpi.note_statuses_work(text[], timestamptz[], text[], timestamptz[]) IS 'What note_statuses() does';
+
+CREATE FUNCTION iot_kpi.note_statuses(
+    device_ids text[], firsts timestamptz[], old_ids text[] DEFAULT NULL, old_firsts timestamptz[] DEFAULT NULL)
+RETURNS void
+LANGUAGE c AS 'MODULE_PATHNAME', 'iot_kpi_for_our_own';
+COMMENT ON FUNCTION iot_kpi.note_statuses(text[], timestamptz[], text[], timestamptz[]) IS
+    'After status samples of devices were written, the earliest at an instant each, and others went: registers, locks, keeps device_liveness, marks calculations stale';
+
+CREATE FUNCTION iot_kpi.check_record() RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF NOT iot_kpi.owns_store() THEN
+        RAISE EXCEPTION 'only upkeep writes its records: recorded_by of device % at % cannot be %',
+            quote_nullable(iot_kpi.abbreviated(NEW.device_id)), coalesce(NEW."time"::text, 'NULL'), quote_literal(NEW.recorded_by)
+            USING ERRCODE = 'insufficient_privilege',
+                  HINT = 'Leave recorded_by NULL: the status is the device''s own then. To change statuses by the lot, add WHERE recorded_by IS NULL.';
+    END IF;
+    RETURN NEW;
+END
+$$;
+COMMENT ON FUNCTION iot_kpi.check_record() IS
+    'Row trigger of iot.device_status_history, for rows that say upkeep wrote them: refuses such of anybody but the owner of the store, as whom upkeep runs';
 
 CREATE FUNCTION iot_kpi.statuses_changed() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
@@ -376,32 +445,29 @@ DECLARE
     earliest constant timestamptz := iot_kpi.earliest_sample();
     latest constant timestamptz := clock_timestamp() + iot_kpi.setting('clock_skew')::interval;
     register_device constant boolean := iot_kpi.setting('unknown_devices') = 'register';
-    changed record;
+    device_ids text[];
+    firsts timestamptz[];
+    old_ids text[];
+    old_firsts timestamptz[];
 BEGIN
-    IF iot_kpi.quiet() THEN
-        RETURN NULL;
-    END IF;
+    -- Upkeep's records are no samples.
     IF TG_OP <> 'DELETE' THEN
         PERFORM iot_kpi.refuse_sample('iot.device_status_history', position, device_id, "time", format('status %s', status), fault)
         FROM (SELECT n.*, coalesce(
                   iot_kpi.sample_fault(n.device_id, register_device OR d.device_id IS NOT NULL, n."time", earliest, latest),
                   iot_kpi.status_fault(n.status, n.reason)) AS fault
-              FROM (SELECT *, row_number() OVER () AS position FROM new_rows) n LEFT JOIN iot.devices d ON d.device_id = n.device_id) f
+              FROM (SELECT *, row_number() OVER () AS position FROM new_rows) n LEFT JOIN iot.devices d ON d.device_id = n.device_id
+              WHERE n.recorded_by IS NULL) f
         WHERE fault IS NOT NULL ORDER BY position LIMIT 1;
+        SELECT array_agg(n.device_id), array_agg(n.first) INTO device_ids, firsts
+        FROM (SELECT device_id, min("time") AS first FROM new_rows WHERE recorded_by IS NULL GROUP BY device_id) n;
     END IF;
-    IF TG_OP = 'INSERT' THEN
-        SELECT array_agg(device_id) AS device_ids, array_agg(first) AS firsts INTO changed
-        FROM (SELECT device_id, min("time") AS first FROM new_rows GROUP BY device_id) a;
-    ELSIF TG_OP = 'DELETE' THEN
-        SELECT array_agg(device_id) AS device_ids, array_agg(first) AS firsts INTO changed
-        FROM (SELECT device_id, min("time") AS first FROM old_rows GROUP BY device_id) a;
-    ELSE
-        SELECT array_agg(device_id) AS device_ids, array_agg(first) AS firsts INTO changed
-        FROM (SELECT device_id, min("time") AS first
-              FROM (SELECT device_id, "time" FROM old_rows UNION ALL SELECT device_id, "time" FROM new_rows) u GROUP BY device_id) a;
+    IF TG_OP <> 'INSERT' THEN
+        SELECT array_agg(o.device_id), array_agg(o.first) INTO old_ids, old_firsts
+        FROM (SELECT device_id, min("time") AS first FROM old_rows WHERE recorded_by IS NULL GROUP BY device_id) o;
     END IF;
-    IF changed.device_ids IS NOT NULL THEN
-        PERFORM iot_kpi.note_statuses(changed.device_ids, changed.firsts);
+    IF device_ids IS NOT NULL OR old_ids IS NOT NULL THEN
+        PERFORM iot_kpi.note_statuses_work(device_ids, firsts, old_ids, old_firsts);
     END IF;
     RETURN NULL;
 END

@@ -113,7 +113,7 @@ $$;
 COMMENT ON FUNCTION iot_kpi.ingest_metrics(text[], text[], timestamptz[], float8[]) IS
     'Stores a batch of metric samples: the good ones are kept, those already there are counted as duplicates, times in the future become the receive time, and each refused one comes back in refusals with position, field, value and reason. Safe to send again';
 
-CREATE FUNCTION iot_kpi.ingest_status(
+CREATE FUNCTION iot_kpi.ingest_status_work(
     device_ids text[], times timestamptz[], statuses text[], reasons text[],
     OUT stored bigint, OUT duplicates bigint, OUT future_clamped bigint, OUT refused bigint, OUT refusals jsonb)
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
@@ -139,8 +139,8 @@ BEGIN
                                iot_kpi.status_fault(u.status, u.reason)) AS fault
           FROM unnest(device_ids, times, statuses, reasons) WITH ORDINALITY u (device_id, "time", status, reason, position)) checked;
 
-    -- Inserted and replaced samples would be locked by two triggers one after the other; here it happens once, in order.
-    PERFORM set_config('iot_store.quiet', 'on', true);
+    -- Inserted and replaced samples would be locked by two triggers one after the other; so triggers stand aside, and it happens
+    -- once, in order.
     WITH good AS (
         -- Of equal keys in one batch the last one is the one stored last.
         SELECT DISTINCT ON (u.device_id COLLATE "C", CASE WHEN u."time" > latest THEN now() ELSE u."time" END)
@@ -152,13 +152,13 @@ BEGIN
     ), stored_rows AS (
         INSERT INTO iot.device_status_history AS h (device_id, "time", status, reason)
         SELECT * FROM good
-        ON CONFLICT (device_id, "time") DO UPDATE SET status = excluded.status, reason = excluded.reason, received_at = excluded.received_at
-            WHERE (h.status, h.reason) IS DISTINCT FROM (excluded.status, excluded.reason)
+        ON CONFLICT (device_id, "time") DO UPDATE
+            SET status = excluded.status, reason = excluded.reason, received_at = excluded.received_at, recorded_by = excluded.recorded_by
+            WHERE (h.status, h.reason, h.recorded_by) IS DISTINCT FROM (excluded.status, excluded.reason, excluded.recorded_by)
         RETURNING h.device_id, h."time"
     )
     SELECT array_agg(device_id) AS device_ids, array_agg(first) AS firsts, coalesce(sum(samples), 0) AS samples INTO written
     FROM (SELECT device_id, min("time") AS first, count(*) AS samples FROM stored_rows GROUP BY device_id) a;
-    PERFORM set_config('iot_store.quiet', '', true);
     IF written.device_ids IS NOT NULL THEN
         PERFORM iot_kpi.note_statuses(written.device_ids, written.firsts);
     END IF;
@@ -166,5 +166,11 @@ BEGIN
     duplicates := batch_size - refused - stored;
 END
 $$;
+COMMENT ON FUNCTION iot_kpi.ingest_status_work(text[], timestamptz[], text[], text[]) IS 'What ingest_status() does';
+
+CREATE FUNCTION iot_kpi.ingest_status(
+    device_ids text[], times timestamptz[], statuses text[], reasons text[],
+    OUT stored bigint, OUT duplicates bigint, OUT future_clamped bigint, OUT refused bigint, OUT refusals jsonb)
+LANGUAGE c AS 'MODULE_PATHNAME', 'iot_kpi_quietly';
 COMMENT ON FUNCTION iot_kpi.ingest_status(text[], timestamptz[], text[], text[]) IS
     'Stores a batch of status samples: like ingest_metrics(), but a different sample of the same device and time replaces the one there (the one stored last wins), an identical one is a duplicate';

@@ -1,27 +1,58 @@
 -- What devices, their maintenance and their metrics are checked for, and what a change of them means for calculations. The order
 -- of locks is that of 33_ingest_rules.sql.
+--
+-- Triggers for statements act as the owner of the store (31_authority.sql): what a role does not see is no less true. Under row
+-- security they also refuse what would change somebody else's figures: by a common collector, or what a common metric means.
 
 CREATE FUNCTION iot_kpi.everything_changed() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+    registered text[];
 BEGIN
+    IF TG_TABLE_NAME IN ('device_metrics', 'device_status_history') THEN
+        SELECT iot_kpi.lock_first_samples(array_agg(d.device_id), array_agg(timestamptz '-infinity')) INTO registered FROM iot.devices d;
+    END IF;
     PERFORM iot_kpi.lock_liveness(NULL);
-    IF TG_OP = 'TRUNCATE' AND TG_TABLE_NAME = 'device_metrics' THEN
+    IF TG_TABLE_NAME = 'device_metrics' THEN
         UPDATE iot.device_liveness SET last_measured = NULL, last_received = NULL, last_beat = NULL;
-    ELSIF TG_OP = 'TRUNCATE' AND TG_TABLE_NAME = 'device_status_history' THEN
+    ELSIF TG_TABLE_NAME = 'device_status_history' THEN
         UPDATE iot.device_liveness SET last_status = NULL, last_status_at = NULL;
+    END IF;
+    IF registered IS NOT NULL THEN
+        PERFORM iot_kpi.commission_anew(registered);
     END IF;
     UPDATE iot.kpi_calculations SET stale = true WHERE NOT stale AND lower(period) >= iot_kpi.kept_from();
     RETURN NULL;
 END
 $$;
 COMMENT ON FUNCTION iot_kpi.everything_changed() IS
-    'Statement trigger for TRUNCATE and for changes of metric types: marks every calculation stale';
+    'Statement trigger for TRUNCATE: marks every calculation stale';
+
+CREATE FUNCTION iot_kpi.refuse_used_metrics(metrics text[]) RETURNS void
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    used text;
+BEGIN
+    -- A look into the key for each device: samples of a metric alone are in no index.
+    SELECT m.metric INTO used FROM unnest(metrics) m (metric), iot.devices d
+    WHERE EXISTS (SELECT FROM iot.device_metrics s WHERE s.device_id = d.device_id AND s.metric = m.metric)
+    LIMIT 1;
+    IF used IS NOT NULL THEN
+        RAISE EXCEPTION 'metric % still has samples', quote_literal(used)
+            USING ERRCODE = 'foreign_key_violation', HINT = 'Delete its rows of iot.device_metrics first.';
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION iot_kpi.refuse_used_metrics(text[]) IS 'Fails where there are samples of one of the metrics, which are to go';
 
 CREATE FUNCTION iot_kpi.metric_types_updated() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
+    PERFORM iot_kpi.refuse_shared_metrics(ARRAY(SELECT c.metric FROM (SELECT * FROM old_rows EXCEPT SELECT * FROM new_rows) c));
+    PERFORM iot_kpi.refuse_used_metrics(ARRAY(SELECT o.metric FROM old_rows o EXCEPT SELECT n.metric FROM new_rows n));
     IF EXISTS (SELECT metric, kind FROM old_rows EXCEPT SELECT metric, kind FROM new_rows) THEN
         PERFORM iot_kpi.lock_liveness(NULL);
         UPDATE iot.kpi_calculations SET stale = true WHERE NOT stale AND lower(period) >= iot_kpi.kept_from();
@@ -29,22 +60,14 @@ BEGIN
     RETURN NULL;
 END
 $$;
-COMMENT ON FUNCTION iot_kpi.metric_types_updated() IS 'Statement trigger of iot.metric_types: a changed kind makes every calculation stale';
+COMMENT ON FUNCTION iot_kpi.metric_types_updated() IS
+    'Statement trigger of iot.metric_types: a changed kind makes every calculation stale; a metric that has samples keeps its name';
 
 CREATE FUNCTION iot_kpi.metric_types_deleted() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
-DECLARE
-    used text;
 BEGIN
-    -- A look into the key for each device: samples of a metric alone are in no index.
-    SELECT o.metric INTO used FROM old_rows o, iot.devices d
-    WHERE EXISTS (SELECT FROM iot.device_metrics s WHERE s.device_id = d.device_id AND s.metric = o.metric)
-    LIMIT 1;
-    IF used IS NOT NULL THEN
-        RAISE EXCEPTION 'metric % still has samples', quote_literal(used)
-            USING ERRCODE = 'foreign_key_violation', HINT = 'Delete its rows of iot.device_metrics first.';
-    END IF;
+    PERFORM iot_kpi.refuse_used_metrics(ARRAY(SELECT o.metric FROM old_rows o));
     RETURN NULL;
 END
 $$;
@@ -101,15 +124,42 @@ END
 $$;
 COMMENT ON FUNCTION iot_kpi.check_device() IS 'Row trigger of iot.devices: fills in the name, refuses what cannot be meant';
 
+CREATE FUNCTION iot_kpi.refuse_hidden_collectors(device_ids text[]) RETURNS void
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    hidden constant text[] := iot_kpi.hidden_devices(array_remove(device_ids, NULL));
+BEGIN
+    -- As a device that does not exist: nobody learns here whether it does. And whose device it is would else be kept from changing it.
+    IF cardinality(hidden) > 0 THEN
+        RAISE EXCEPTION 'collector % is not known', quote_literal(iot_kpi.abbreviated(hidden[1]))
+            USING ERRCODE = 'foreign_key_violation', HINT = 'See SELECT device_id FROM iot.devices.';
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION iot_kpi.refuse_hidden_collectors(text[]) IS
+    'Fails where a device is named as a collector that is hidden from whom a trigger works for';
+
+CREATE FUNCTION iot_kpi.devices_inserted() RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    PERFORM iot_kpi.refuse_hidden_collectors(ARRAY(SELECT n.collector_id FROM new_rows n));
+    RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION iot_kpi.devices_inserted() IS 'Statement trigger of iot.devices: refuses collectors that row security hides';
+
 CREATE FUNCTION iot_kpi.devices_updated() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     changed record;
 BEGIN
-    IF iot_kpi.quiet() THEN
-        RETURN NULL;
-    END IF;
+    PERFORM iot_kpi.refuse_shared_devices(ARRAY(
+        SELECT o.device_id FROM old_rows o LEFT JOIN new_rows n USING (device_id)
+        WHERE to_jsonb(o) - 'updated_at' IS DISTINCT FROM to_jsonb(n) - 'updated_at'));
+    PERFORM iot_kpi.refuse_hidden_collectors(ARRAY(SELECT n.collector_id FROM new_rows n));
     SELECT array_agg(n.device_id) AS device_ids,
            array_agg(n.device_id) FILTER (WHERE o.heartbeat_metric IS DISTINCT FROM n.heartbeat_metric) AS other_beats
     INTO changed
@@ -143,19 +193,21 @@ DECLARE
 BEGIN
     SELECT o.device_id INTO used FROM old_rows o
     WHERE EXISTS (SELECT FROM iot.device_metrics s WHERE s.device_id = o.device_id)
-       OR EXISTS (SELECT FROM iot.device_status_history s WHERE s.device_id = o.device_id)
+       OR EXISTS (SELECT FROM iot.device_status_history s WHERE s.device_id = o.device_id AND s.recorded_by IS NULL)
     ORDER BY o.device_id LIMIT 1;
     IF used IS NOT NULL THEN
         RAISE EXCEPTION 'device % still has samples', quote_literal(used)
             USING ERRCODE = 'foreign_key_violation',
                   HINT = 'Set decommissioned_at to retire it, or delete its rows of iot.device_metrics and iot.device_status_history first.';
     END IF;
+    -- Upkeep's records are about a device that is gone.
+    DELETE FROM iot.device_status_history s USING old_rows o WHERE s.device_id = o.device_id;
     DELETE FROM iot.kpi_calculations k USING old_rows o WHERE k.device_id = o.device_id;
     RETURN NULL;
 END
 $$;
 COMMENT ON FUNCTION iot_kpi.devices_deleted() IS
-    'Statement trigger of iot.devices: refuses to delete a device that has samples, otherwise deletes its calculations';
+    'Statement trigger of iot.devices: refuses to delete a device that has samples, otherwise deletes its calculations and what upkeep recorded of it';
 
 CREATE FUNCTION iot_kpi.check_maintenance_window() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp

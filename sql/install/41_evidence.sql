@@ -204,23 +204,26 @@ BEGIN
     CROSS JOIN LATERAL (
         -- None at all is NULL, which costs least to read.
         SELECT nullif(coalesce(m.periods, '{}') + coalesce(everywhere.periods, '{}')
-                      + tstzmultirange(CASE WHEN d.commissioned_at IS NOT NULL THEN tstzrange(NULL, d.commissioned_at) ELSE 'empty' END,
-                                       CASE WHEN d.decommissioned_at IS NOT NULL THEN tstzrange(d.decommissioned_at, NULL) ELSE 'empty' END),
+                      + tstzmultirange(
+                          -- One that was registered on first sight, and whose samples are all gone, waits for the next one.
+                          CASE WHEN d.commissioned_at IS NOT NULL OR d.registered_by = 'first_sample' THEN tstzrange(NULL, d.commissioned_at)
+                               ELSE 'empty' END,
+                          CASE WHEN d.decommissioned_at IS NOT NULL THEN tstzrange(d.decommissioned_at, NULL) ELSE 'empty' END),
                       '{}') AS excluded
     ) AS exempt
     LEFT JOIN LATERAL (
         SELECT iot_kpi.status_agg(s.time, s.status) AS statuses
         FROM ((SELECT h.time, h.status FROM iot.device_status_history h
-               WHERE h.device_id = d.device_id AND h.time < window_start AND NOT iot_kpi.of_upkeep(h.reason)
+               WHERE h.device_id = d.device_id AND h.time < window_start AND h.recorded_by IS NULL
                ORDER BY h.time DESC LIMIT 1)
               UNION ALL
               SELECT h.time, h.status FROM iot.device_status_history h
               WHERE h.device_id = d.device_id AND h.time >= window_start AND h.time < window_end
-                AND NOT iot_kpi.of_upkeep(h.reason)) AS s
+                AND h.recorded_by IS NULL) AS s
     ) AS sampled_status ON true
     LEFT JOIN LATERAL (
         SELECT h.status FROM iot.device_status_history h
-        WHERE h.device_id = d.device_id AND h.time <= as_of AND NOT iot_kpi.of_upkeep(h.reason)
+        WHERE h.device_id = d.device_id AND h.time <= as_of AND h.recorded_by IS NULL
           AND (d.status_ttl IS NULL OR h.time > as_of - d.status_ttl)
         ORDER BY h.time DESC LIMIT 1
     ) AS said ON true

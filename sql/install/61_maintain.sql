@@ -159,16 +159,44 @@ $$;
 COMMENT ON FUNCTION iot_kpi.expired_metrics() IS
     'The earliest UTC day that holds samples beyond the retention of their metric, and those metrics; NULL where there is none';
 
+CREATE FUNCTION iot_kpi.delete_expired_samples_work(day timestamptz, device_ids text[], metrics text[]) RETURNS boolean
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+SET plan_cache_mode = force_custom_plan
+AS $$
+DECLARE
+    evidence boolean;
+BEGIN
+    -- Nobody looks whether the KPIs of that day have been calculated: upkeep did, before it came here.
+    PERFORM iot_kpi.require_owner('samples past the retention of their metric are deleted by upkeep');
+    WITH deleted AS (
+        DELETE FROM iot.device_metrics m
+        WHERE m.device_id = ANY (device_ids) AND m.metric = ANY (metrics)
+          AND m."time" >= day AND m."time" < day + interval '24 hours'
+        RETURNING m.device_id, m.metric)
+    SELECT bool_or(g.metric IN ('response_time', 'error', 'bytes') OR coalesce(d.heartbeat_metric, g.metric) = g.metric)
+    INTO evidence
+    FROM (SELECT DISTINCT x.device_id, x.metric FROM deleted x) g JOIN iot.devices d ON d.device_id = g.device_id;
+    RETURN coalesce(evidence, false);
+END
+$$;
+COMMENT ON FUNCTION iot_kpi.delete_expired_samples_work(timestamptz, text[], text[]) IS 'What delete_expired_samples() does';
+
+CREATE FUNCTION iot_kpi.delete_expired_samples(day timestamptz, device_ids text[], metrics text[]) RETURNS boolean
+LANGUAGE c AS 'MODULE_PATHNAME', 'iot_kpi_quietly';
+COMMENT ON FUNCTION iot_kpi.delete_expired_samples(timestamptz, text[], text[]) IS
+    'Step of upkeep: deletes a UTC day''s samples of devices that are beyond the retention of their metrics; what was calculated of them stands. Returns whether KPIs were made of any';
+
 CREATE FUNCTION iot_kpi.upkeep_metrics(place jsonb) RETURNS jsonb
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET timezone = 'UTC'
 SET plan_cache_mode = force_custom_plan
 AS $$
 DECLARE
     expired constant record := iot_kpi.expired_metrics();
-    since constant text := coalesce(place ->> 'from', '');
-    deleting constant boolean := place ? 'deleting';
+    -- A changed retention may have put another day in front meanwhile, which has to be calculated first.
+    goes_on constant boolean := coalesce((place ->> 'day')::timestamptz = expired.day, false);
+    since constant text := CASE WHEN goes_on THEN coalesce(place ->> 'from', '') ELSE '' END;
+    deleting constant boolean := goes_on AND place ? 'deleting';
     chosen text[];
-    evidence boolean;
 BEGIN
     IF expired.day IS NULL THEN
         RETURN NULL;
@@ -177,10 +205,10 @@ BEGIN
     FROM (SELECT d.device_id FROM iot.devices d WHERE d.device_id > since
           ORDER BY d.device_id LIMIT iot_kpi.setting('upkeep_batch')::integer) c;
     IF chosen IS NULL AND NOT deleting THEN
-        RETURN place - 'from' || '{"deleting": true}';
+        RETURN place - 'from' || jsonb_build_object('day', expired.day, 'deleting', true);
     ELSIF chosen IS NULL THEN
         UPDATE iot.metric_types t SET expired_until = expired.day + interval '24 hours' WHERE t.metric = ANY (expired.metrics);
-        RETURN place - 'from' - 'deleting';
+        RETURN place - 'from' - 'day' - 'deleting';
     ELSIF NOT deleting THEN
         -- All devices first, then the samples: a device's calculation also reads its collector's. And the day after, into which the
         -- last beats of this one reach.
@@ -189,24 +217,14 @@ BEGIN
             RETURN NULL;
         END IF;
     ELSE
-        PERFORM set_config('iot_store.quiet', 'on', true);
-        WITH deleted AS (
-            DELETE FROM iot.device_metrics m
-            WHERE m.device_id = ANY (chosen) AND m.metric = ANY (expired.metrics)
-              AND m."time" >= expired.day AND m."time" < expired.day + interval '24 hours'
-            RETURNING m.device_id, m.metric)
-        SELECT bool_or(g.metric IN ('response_time', 'error', 'bytes') OR coalesce(d.heartbeat_metric, g.metric) = g.metric)
-        INTO evidence
-        FROM (SELECT DISTINCT x.device_id, x.metric FROM deleted x) g JOIN iot.devices d ON d.device_id = g.device_id;
-        PERFORM set_config('iot_store.quiet', '', true);
-        IF evidence THEN
+        IF iot_kpi.delete_expired_samples(expired.day, chosen, expired.metrics) THEN
             UPDATE iot.settings s
             SET value = to_char(greatest(s.value::timestamptz, expired.day + interval '24 hours' + iot_kpi.look_back(NULL)) AT TIME ZONE 'UTC',
                                 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')
             WHERE s.name = 'evidence_from';
         END IF;
     END IF;
-    RETURN place || jsonb_build_object('from', chosen[cardinality(chosen)]);
+    RETURN place - CASE WHEN deleting THEN '' ELSE 'deleting' END || jsonb_build_object('day', expired.day, 'from', chosen[cardinality(chosen)]);
 END
 $$;
 COMMENT ON FUNCTION iot_kpi.upkeep_metrics(jsonb) IS
@@ -289,7 +307,9 @@ BEGIN
         RAISE WARNING 'upkeep: % failed: %', step, fault;
     END;
     IF further IS NOT NULL THEN
-        RETURN further || jsonb_build_object('since', coalesce(place ->> 'since', now()::text));
+        further := further || jsonb_build_object('since', coalesce(place ->> 'since', now()::text));
+        UPDATE iot.upkeep u SET place = further WHERE u.step = 'run';
+        RETURN further;
     END IF;
 
     INSERT INTO iot.upkeep AS u (step, finished_at, run_by, error, error_at)
@@ -298,10 +318,12 @@ BEGIN
         SET finished_at = coalesce(excluded.finished_at, u.finished_at), run_by = excluded.run_by,
             error = coalesce(excluded.error, u.error), error_at = coalesce(excluded.error_at, u.error_at);
     IF step <> steps[cardinality(steps)] THEN
-        RETURN jsonb_build_object('step', steps[array_position(steps, step) + 1], 'by', run_by, 'since', coalesce(place ->> 'since', now()::text));
+        further := jsonb_build_object('step', steps[array_position(steps, step) + 1], 'by', run_by, 'since', coalesce(place ->> 'since', now()::text));
     END IF;
-    UPDATE iot.upkeep u SET finished_at = clock_timestamp() WHERE u.step = 'run';
-    RETURN NULL;
+    UPDATE iot.upkeep u
+    SET place = further, finished_at = CASE WHEN further IS NULL THEN clock_timestamp() ELSE u.finished_at END
+    WHERE u.step = 'run';
+    RETURN further;
 END
 $$;
 COMMENT ON FUNCTION iot_kpi.upkeep(jsonb) IS

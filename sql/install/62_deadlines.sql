@@ -1,8 +1,8 @@
 -- Deadlines. A device that is required to work and is silent for longer than its liveness has missed its deadline. Upkeep records
 -- that once, as a row of iot.device_status_history, and once that it reports again, and tells whoever listens.
 --
--- These rows are a journal and no evidence: a report by beats knows better, and one by status tells what the device itself said. Their
--- reason begins with "iot_kpi: ", by which reports leave them out, and they mark no calculation stale.
+-- These rows are a journal and no evidence: a report by beats knows better, and one by status tells what the device itself said. By
+-- recorded_by reports and triggers leave them out.
 
 CREATE FUNCTION iot_kpi.deadlines_of(device_ids text[]) RETURNS TABLE (
     device_id text, last_beat timestamptz, liveness interval, deadline timestamptz, silent_since timestamptz,
@@ -17,7 +17,7 @@ BEGIN
     )
     SELECT d.device_id, l.last_beat, alive.length, due.deadline, l.silent_since,
            due.deadline <= now() AND l.silent_since IS NULL
-               AND (d.commissioned_at IS NULL OR d.commissioned_at <= now())
+               AND coalesce(d.commissioned_at <= now(), d.registered_by <> 'first_sample')
                AND (d.decommissioned_at IS NULL OR d.decommissioned_at > now())
                -- While nobody looks, nobody knows.
                AND (d.collector_id IS NULL OR coalesce(c.last_beat + make_interval(secs => extract(
@@ -103,7 +103,6 @@ BEGIN
           FOR NO KEY UPDATE SKIP LOCKED) l;
 
     -- Looked at again, now that nobody can write them.
-    PERFORM set_config('iot_store.quiet', 'on', true);
     WITH judged AS MATERIALIZED (
         SELECT t.*,
                -- A microsecond later: at the very instant there may be a sample of the device's own.
@@ -117,8 +116,8 @@ BEGIN
         UPDATE iot.device_liveness l SET silent_since = CASE WHEN j.missed THEN j.deadline END
         FROM judged j WHERE l.device_id = j.device_id
     ), told AS (
-        INSERT INTO iot.device_status_history (device_id, "time", status, reason)
-        SELECT j.device_id, j."time", CASE WHEN j.missed THEN 'offline' ELSE 'online' END,
+        INSERT INTO iot.device_status_history (device_id, "time", status, recorded_by, reason)
+        SELECT j.device_id, j."time", CASE WHEN j.missed THEN 'offline' ELSE 'online' END, 'upkeep',
                CASE WHEN NOT j.missed THEN 'iot_kpi: reports again'
                     WHEN j.last_beat IS NULL THEN format('iot_kpi: deadline missed, never seen within %s', j.liveness)
                     ELSE format('iot_kpi: deadline missed, no beat for %s since %s', j.liveness, j.last_beat) END
@@ -131,7 +130,6 @@ BEGIN
                                         'time', j."time", 'last_beat', j.last_beat, 'liveness', j.liveness::text) ORDER BY j.device_id)
     INTO events
     FROM judged j WHERE j.missed OR j.last_beat + j.liveness > j.silent_since;
-    PERFORM set_config('iot_store.quiet', '', true);
     PERFORM iot_kpi.announce(events);
     RETURN further;
 END

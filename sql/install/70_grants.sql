@@ -1,8 +1,41 @@
 -- Rights. Functions run with the rights of their caller: what a role may do in the store is decided by ordinary grants, and the
--- functions here give them. What only the owner of a table can do, such as making a partition, is done for others by deputies: functions
--- in schema iot that run with the rights of the store's owner, and no more, whoever installed the extension.
+-- functions here give them. What triggers keep, liveness and marks, nobody is granted to write for that: they act as the owner of the
+-- store (31_authority.sql). What else only the owner of a table can do, such as making a partition, is done for others by deputies:
+-- functions in schema iot that run with the rights of the store's owner, and no more, whoever installed the extension. They take nobody's
+-- word for what may be done.
 --
 -- Rights are given on the tables and not on their partitions: later partitions need none, and nobody gets round a row's policy.
+
+CREATE FUNCTION iot_kpi.take_back_old_rights() RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET client_min_messages = error
+AS $$
+DECLARE
+    old_deputy constant regprocedure := to_regprocedure('iot.mark_stale_as_owner(text[], timestamptz[], timestamptz[])');
+    writer record;
+    r record;
+BEGIN
+    IF old_deputy IS NULL THEN
+        RETURN;
+    END IF;
+    -- Who may call it was made a writer by version 0.2.0; an admin may do the upkeep as well, and has none of this taken away.
+    FOR writer IN
+        SELECT pg_get_userbyid(a.grantee) AS role FROM pg_proc p, aclexplode(p.proacl) a
+        WHERE p.oid = old_deputy AND a.grantee NOT IN (0, p.proowner)
+          AND NOT EXISTS (SELECT FROM pg_proc u, aclexplode(u.proacl) b
+                          WHERE u.oid = to_regprocedure('iot.upkeep_as_owner(jsonb)') AND b.grantee = a.grantee)
+    LOOP
+        EXECUTE format('REVOKE UPDATE ON TABLE iot.devices, iot.device_liveness FROM %I', writer.role);
+        EXECUTE format('REVOKE INSERT ON TABLE iot.device_liveness FROM %I', writer.role);
+        EXECUTE format('REVOKE UPDATE (stale) ON TABLE iot.kpi_calculations FROM %I', writer.role);
+        FOR r IN SELECT * FROM iot_kpi.rights('writer') LOOP
+            EXECUTE format('GRANT %s ON %s TO %I', r.privilege, r.object, writer.role);
+        END LOOP;
+    END LOOP;
+    EXECUTE format('DROP FUNCTION %s', old_deputy);
+END
+$$;
+COMMENT ON FUNCTION iot_kpi.take_back_old_rights() IS
+    'Step of create_store() for a store of version 0.2.0: drops the deputy that marked anybody''s calculations, and leaves its writers what a writer has now';
 
 CREATE FUNCTION iot_kpi.create_store_deputies() RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
@@ -31,32 +64,28 @@ BEGIN
     COMMENT ON FUNCTION iot.make_partition_as_owner(timestamptz) IS
         'Makes the partition of a UTC day for a writer, who does not own the table; called by iot_kpi.make_partition()';
 
-    CREATE OR REPLACE FUNCTION iot.mark_stale_as_owner(device_ids text[], firsts timestamptz[], lasts timestamptz[]) RETURNS void
-    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-    AS $body$
-    BEGIN
-        PERFORM iot_kpi.mark_rows_stale(device_ids, firsts, lasts);
-    END
-    $body$;
-    COMMENT ON FUNCTION iot.mark_stale_as_owner(text[], timestamptz[], timestamptz[]) IS
-        'Marks calculations stale for a writer who may not see all devices; called by iot_kpi.mark_stale()';
-
     CREATE OR REPLACE FUNCTION iot.upkeep_as_owner(place jsonb) RETURNS jsonb
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
     AS $body$
     BEGIN
+        -- Only a whole run, step by step: from anywhere else somebody could have samples deleted of which nothing is calculated yet.
+        IF place - 'by' = '{"step": "partitions"}' THEN
+            RETURN iot_kpi.upkeep('{"step": "partitions", "by": "session"}');
+        ELSIF place IS DISTINCT FROM (SELECT u.place FROM iot.upkeep u WHERE u.step = 'run') THEN
+            RAISE NOTICE 'another session is at the upkeep of this store';
+            RETURN NULL;
+        END IF;
         RETURN iot_kpi.upkeep(place);
     END
     $body$;
     COMMENT ON FUNCTION iot.upkeep_as_owner(jsonb) IS 'A piece of upkeep for an administrator of the store; called by iot_kpi.upkeep()';
 
-    REVOKE ALL ON FUNCTION iot.make_partition_as_owner(timestamptz), iot.mark_stale_as_owner(text[], timestamptz[], timestamptz[]),
-        iot.upkeep_as_owner(jsonb) FROM PUBLIC;
+    REVOKE ALL ON FUNCTION iot.make_partition_as_owner(timestamptz), iot.upkeep_as_owner(jsonb) FROM PUBLIC;
 
     -- All in one hand: when a superuser brings somebody's store up to date, what is new is that somebody's.
     FOR item IN SELECT p.oid::regprocedure AS name FROM pg_proc p
                 WHERE p.pronamespace = 'iot'::regnamespace AND p.prosecdef AND p.proowner <> iot_kpi.store_owner()
-                  AND p.proname IN ('make_partition_as_owner', 'mark_stale_as_owner', 'upkeep_as_owner')
+                  AND p.proname IN ('make_partition_as_owner', 'upkeep_as_owner')
     LOOP
         EXECUTE format('ALTER FUNCTION %s OWNER TO %I', item.name, owner);
     END LOOP;
@@ -65,6 +94,7 @@ BEGIN
     LOOP
         EXECUTE format('ALTER TABLE %s OWNER TO %I', item.name, owner);
     END LOOP;
+    PERFORM iot_kpi.take_back_old_rights();
 END
 $$;
 COMMENT ON FUNCTION iot_kpi.create_store_deputies() IS
@@ -99,10 +129,12 @@ BEGIN ATOMIC
     FROM (VALUES
         (1, 'SELECT', 'TABLE iot.settings, iot.devices, iot.metric_types, iot.device_metrics, iot.device_status_history, iot.device_liveness, '
             'iot.maintenance_windows, iot.slo_targets, iot.kpi_calculations, iot.upkeep'),
-        (2, 'INSERT', 'TABLE iot.devices, iot.metric_types, iot.device_metrics, iot.device_status_history, iot.device_liveness'),
-        (2, 'UPDATE', 'TABLE iot.devices, iot.device_status_history, iot.device_liveness'),
-        (2, 'UPDATE (stale)', 'TABLE iot.kpi_calculations'),
-        (2, 'EXECUTE', 'FUNCTION iot.make_partition_as_owner(timestamptz), iot.mark_stale_as_owner(text[], timestamptz[], timestamptz[])'),
+        (2, 'INSERT', 'TABLE iot.devices, iot.metric_types, iot.device_metrics, iot.device_status_history'),
+        (2, 'UPDATE', 'TABLE iot.device_status_history'),
+        -- What registration sets: a collector completes what a first sample has begun.
+        (2, 'UPDATE (name, device_type, location, expected_interval, liveness, heartbeat_metric, collector_id, commissioned_at, registered_by)',
+            'TABLE iot.devices'),
+        (2, 'EXECUTE', 'FUNCTION iot.make_partition_as_owner(timestamptz)'),
         (3, 'INSERT, UPDATE, DELETE', 'TABLE iot.settings, iot.devices, iot.metric_types, iot.device_metrics, iot.device_status_history, '
             'iot.device_liveness, iot.maintenance_windows, iot.slo_targets, iot.kpi_calculations'),
         (3, 'EXECUTE', 'FUNCTION iot.upkeep_as_owner(jsonb)')) AS r (needed, privilege, object)

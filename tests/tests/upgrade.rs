@@ -115,6 +115,75 @@ fn a_store_of_the_last_version_answers_as_it_did() {
     same_answers(&mut client, &expected, "after calculating anew");
 }
 
+/// What 0.2.0 told apart by words a column tells apart, and its writers lose what they should not have had.
+#[test]
+fn an_old_store_is_mended() {
+    let database = old_extension("upgrade_mended");
+    let mut client = database.client();
+    create_store(&mut client);
+    for level in ["reader", "writer", "admin"] {
+        let role = format!("upgrade_{level}");
+        let made = format!(
+            "DO $$ BEGIN IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = '{role}') THEN CREATE ROLE {role}; END IF; END $$;
+             SELECT iot_kpi.grant_{level}('{role}')"
+        );
+        client.batch_execute(&made).unwrap();
+    }
+    for sql in [
+        "INSERT INTO iot.devices (device_id, expected_interval, commissioned_at)
+         SELECT d, '1 hour', now() - interval '3 days' FROM unnest('{silent, back, fine}'::text[]) d",
+        "SELECT iot_kpi.ingest_metrics('{back}', '{heartbeat}', ARRAY[now() - interval '50 hours'], '{1}')",
+        "CALL iot_kpi.maintain()",
+        "SELECT iot_kpi.ingest_metrics('{back}', '{heartbeat}', ARRAY[now()], '{1}')",
+        "SELECT iot_kpi.ingest_status('{fine}', ARRAY[now() - interval '60 hours'], '{online}', '{iot_kpi: never felt better}')",
+        "CALL iot_kpi.maintain()",
+        "ALTER EXTENSION pg_iot_kpi UPDATE",
+    ] {
+        client.batch_execute(sql).unwrap();
+    }
+    create_store(&mut client);
+    let mut ask =
+        |query: &str| -> Vec<String> { client.query(query, &[]).unwrap().iter().map(|row| row.get(0)).collect() };
+    assert_eq!(
+        ask(
+            "SELECT concat_ws(' ', device_id, status, coalesce(recorded_by, 'device'), left(reason, 24))
+             FROM iot.device_status_history ORDER BY device_id, time"
+        ),
+        [
+            "back offline upkeep iot_kpi: deadline missed",
+            "back online upkeep iot_kpi: reports again",
+            "fine offline upkeep iot_kpi: deadline missed",
+            "fine online device iot_kpi: never felt bett",
+            "silent offline upkeep iot_kpi: deadline missed",
+        ]
+    );
+    // The device's own word counts from now on, and what was calculated without it is stale.
+    assert_eq!(
+        ask("SELECT concat_ws(' ', device_id, last_status) FROM iot.device_liveness ORDER BY device_id"),
+        ["back", "fine online", "silent"]
+    );
+    assert_eq!(
+        ask("SELECT DISTINCT device_id FROM iot.kpi_calculations WHERE stale"),
+        ["fine"]
+    );
+
+    assert_eq!(
+        ask("SELECT role FROM unnest('{upgrade_reader, upgrade_writer, upgrade_admin}'::text[]) role
+             WHERE has_column_privilege(role, 'iot.devices', 'metadata', 'UPDATE') OR has_any_column_privilege(role, 'iot.device_liveness', 'INSERT, UPDATE')
+                OR has_any_column_privilege(role, 'iot.kpi_calculations', 'UPDATE')"),
+        ["upgrade_admin"]
+    );
+    assert_eq!(
+        ask("SELECT role FROM unnest('{upgrade_reader, upgrade_writer, upgrade_admin}'::text[]) role
+             WHERE has_column_privilege(role, 'iot.devices', 'collector_id', 'UPDATE') AND has_table_privilege(role, 'iot.device_metrics', 'INSERT')"),
+        ["upgrade_writer", "upgrade_admin"]
+    );
+    assert_eq!(
+        ask("SELECT proname::text FROM pg_proc WHERE pronamespace = 'iot'::regnamespace ORDER BY proname"),
+        ["make_partition_as_owner", "upkeep_as_owner"]
+    );
+}
+
 #[test]
 fn states_of_the_last_version_are_read_in_binary() {
     let fixture = Fixture::of(Step::find().unwrap().from());

@@ -25,6 +25,7 @@ pub extern "C-unwind" fn _PG_init() {
         pgrx::check_for_interrupts!();
     });
     settings::define();
+    crate::authority::attend_to_errors();
     // SAFETY: read only; set by PostgreSQL before it loads any library. A server that pg_upgrade has started is left alone.
     if unsafe { pg_sys::process_shared_preload_libraries_in_progress && !pg_sys::IsBinaryUpgrade } {
         launcher::register();

@@ -9,7 +9,7 @@ CREATE EXTENSION IF NOT EXISTS pg_iot_kpi;
 -- Without a store.
 SELECT "check", status, remedy FROM iot_kpi.health() WHERE "check" = 'store';
 
-SELECT iot_kpi.create_store() LIKE 'store version 2 in schema iot is ready, % partitions made' AS made;
+SELECT iot_kpi.create_store() LIKE 'store version 3 in schema iot is ready, % partitions made' AS made;
 SELECT c.relname, c.relkind FROM pg_class c
 WHERE c.relnamespace = 'iot'::regnamespace AND c.relkind IN ('r', 'p') AND NOT c.relispartition ORDER BY 1;
 
@@ -46,7 +46,7 @@ SELECT iot_kpi.create_store();
 SELECT apdex FROM iot.kpi_calculations;
 UPDATE iot.settings SET value = '999' WHERE name = 'store_version';
 SELECT iot_kpi.create_store();
-UPDATE iot.settings SET value = '2' WHERE name = 'store_version';
+UPDATE iot.settings SET value = '3' WHERE name = 'store_version';
 
 -- Settings.
 UPDATE iot.settings SET value = 'maybe' WHERE name = 'unknown_devices';
