@@ -37,22 +37,6 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION iot_kpi.require_store() IS 'fails with a hint where the database has no store';
 
-CREATE FUNCTION iot_kpi.check_devices(device_ids text[]) RETURNS void
-    LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
-DECLARE
-    unknown text;
-BEGIN
-    SELECT ids.id INTO unknown
-        FROM unnest(device_ids) AS ids (id)
-        WHERE NOT EXISTS (SELECT FROM iot.devices d WHERE d.device_id = ids.id)
-        LIMIT 1;
-    IF FOUND THEN
-        RAISE EXCEPTION 'device "%" is not known', coalesce(left(unknown, 63), 'NULL')
-            USING ERRCODE = 'invalid_parameter_value', HINT = 'See SELECT device_id FROM iot.devices; for all devices pass NULL.';
-    END IF;
-END $$;
-COMMENT ON FUNCTION iot_kpi.check_devices(text[]) IS 'fails with a hint where one of some devices is not known';
-
 CREATE FUNCTION iot_kpi.look_back(device_ids text[]) RETURNS interval
     LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -122,7 +106,6 @@ DECLARE
     metrics text[];
 BEGIN
     PERFORM iot_kpi.require_store();
-    PERFORM iot_kpi.check_devices(device_ids);
     IF effective IS NULL THEN
         slot_edges := NULL;
     END IF;

@@ -99,7 +99,6 @@ DECLARE
 BEGIN
     IF edges IS NULL THEN
         PERFORM iot_kpi.require_store();
-        PERFORM iot_kpi.check_devices(device_ids);
     ELSIF group_by IS NULL THEN
         RETURN QUERY SELECT s.time, s.series, s.value
             FROM iot_kpi.device_series(known, during, device_ids, as_of, edges) AS s ORDER BY s.series, s.time;

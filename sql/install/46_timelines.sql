@@ -71,7 +71,6 @@ BEGIN
             USING ERRCODE = 'invalid_parameter_value',
                   HINT = 'Four points show a bucket''s first, last, least and greatest value.';
     END IF;
-    PERFORM iot_kpi.check_devices(device_ids);
     bucket := (window_end - window_start) / greatest(max_points / 4, 1);
     RETURN QUERY
     WITH samples AS MATERIALIZED (
@@ -127,7 +126,6 @@ BEGIN
         RAISE EXCEPTION 'look_back must be above zero, at most 3660 days and without months, not %', coalesce(look_back::text, 'NULL')
             USING ERRCODE = 'invalid_parameter_value', HINT = 'Write it as interval ''1 day''.';
     END IF;
-    PERFORM iot_kpi.check_devices(device_ids);
     earliest := before - look_back;
     -- A probe of the key for each device, in the partitions of that time alone.
     RETURN QUERY

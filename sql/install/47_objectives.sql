@@ -20,8 +20,10 @@ BEGIN
           AND CASE scope_kind WHEN 'device' THEN d.device_id = scope_value
                               WHEN 'device_type' THEN d.device_type = scope_value
                               WHEN 'location' THEN d.location = scope_value
-                              -- An observer is not one of the fleet that it observes.
-                              ELSE NOT EXISTS (SELECT FROM iot.devices o WHERE o.collector_id = d.device_id) END;
+                              ELSE true END
+          -- As in every report of a group: an observer is not one of the fleet that it observes, unless it is asked for by name.
+          AND (scope_kind = 'device' OR device_ids IS NOT NULL
+               OR NOT EXISTS (SELECT FROM iot.devices o WHERE o.collector_id = d.device_id));
     RETURN QUERY
         SELECT count(*),
                coalesce(sum(CASE kpi WHEN 'uptime' THEN r.up_time ELSE r.status_up_time END), '0'),
@@ -31,7 +33,7 @@ BEGIN
         LEFT JOIN LATERAL iot_kpi.device_report(e.dossier) AS r ON true;
 END $$;
 COMMENT ON FUNCTION iot_kpi.objective_time(text, text, text, tstzrange, text[], timestamptz) IS
-    'the pooled time of the devices that an objective is for';
+    'the pooled time of the devices that an objective is for; collectors that observe a device are none of a group, unless named in device_ids';
 
 CREATE FUNCTION iot_kpi.objective_ratio(up_time interval, down_time interval) RETURNS double precision
     LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE BEGIN ATOMIC

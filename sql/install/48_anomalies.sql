@@ -25,7 +25,6 @@ BEGIN
         RAISE EXCEPTION 'baseline must not be negative, not %', coalesce(baseline::text, 'NULL')
             USING ERRCODE = 'invalid_parameter_value', HINT = 'Give the time to learn from before the window, such as ''28 days''.';
     END IF;
-    PERFORM iot_kpi.check_devices(device_ids);
     IF seasonal THEN
         -- The same hour of the week is seen once a week: it takes weeks to learn it.
         baseline_start := window_start - baseline;

@@ -85,6 +85,22 @@ SELECT iot_kpi.evidence_agg(NULL, NULL, NULL, NULL, false, edges) FROM (VALUES (
 END;
 COMMENT ON FUNCTION iot_kpi.no_evidence(timestamptz[]) IS 'the evidence of a device without samples';
 
+CREATE FUNCTION iot_kpi.check_devices(device_ids text[]) RETURNS void
+    LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    unknown text;
+BEGIN
+    SELECT ids.id INTO unknown
+        FROM unnest(device_ids) AS ids (id)
+        WHERE NOT EXISTS (SELECT FROM iot.devices d WHERE d.device_id = ids.id)
+        LIMIT 1;
+    IF FOUND THEN
+        RAISE EXCEPTION 'device "%" is not known', coalesce(left(unknown, 63), 'NULL')
+            USING ERRCODE = 'invalid_parameter_value', HINT = 'See SELECT device_id FROM iot.devices; for all devices pass NULL.';
+    END IF;
+END $$;
+COMMENT ON FUNCTION iot_kpi.check_devices(text[]) IS 'fails with a hint where one of some devices is not known: who has something written should hear of a slip; reports pass over it, since a dashboard remembers devices that are gone';
+
 CREATE FUNCTION iot_kpi.calculate_kpis(
     during tstzrange, device_ids text[] DEFAULT NULL, as_of timestamptz DEFAULT now()
 ) RETURNS bigint

@@ -1363,7 +1363,6 @@ DECLARE
     metrics text[];
 BEGIN
     PERFORM iot_kpi.require_store();
-    PERFORM iot_kpi.check_devices(device_ids);
     IF effective IS NULL THEN
         slot_edges := NULL;
     END IF;
@@ -1506,6 +1505,207 @@ FROM iot_kpi.evidence_for(kpi, during, device_ids, as_of, edges) AS e,
      LATERAL iot_kpi.device_values(e.dossier, kpi) AS v;
 END;
 
+CREATE OR REPLACE FUNCTION iot_kpi.kpi_series(
+    kpi text, during tstzrange, bucket interval, group_by text DEFAULT NULL,
+    time_zone text DEFAULT current_setting('TimeZone'), device_ids text[] DEFAULT NULL, as_of timestamptz DEFAULT now()
+) RETURNS TABLE ("time" timestamptz, series text, value double precision)
+    LANGUAGE plpgsql STABLE
+    SET search_path = pg_catalog, pg_temp
+    SET plan_cache_mode = force_custom_plan AS $$
+#variable_conflict use_column
+DECLARE
+    known constant text := iot_kpi.check_kpi(kpi);
+    edges constant timestamptz[] := iot_kpi.bucket_edges(during, bucket, time_zone, as_of);
+BEGIN
+    IF edges IS NULL THEN
+        PERFORM iot_kpi.require_store();
+    ELSIF group_by IS NULL THEN
+        RETURN QUERY SELECT s.time, s.series, s.value
+            FROM iot_kpi.device_series(known, during, device_ids, as_of, edges) AS s ORDER BY s.series, s.time;
+    ELSE
+        RETURN QUERY SELECT s.time, s.series, s.value
+            FROM iot_kpi.group_series(known, during, group_by, device_ids, as_of, edges) AS s ORDER BY s.series, s.time;
+    END IF;
+END $$;
+
+CREATE OR REPLACE FUNCTION iot_kpi.metric_series(
+    metric text, during tstzrange, max_points integer DEFAULT 1000, device_ids text[] DEFAULT NULL,
+    as_of timestamptz DEFAULT now()
+) RETURNS TABLE ("time" timestamptz, device_id text, value double precision)
+    LANGUAGE plpgsql STABLE
+    SET search_path = pg_catalog, pg_temp
+    SET plan_cache_mode = force_custom_plan AS $$
+#variable_conflict use_column
+DECLARE
+    effective constant tstzrange := iot_kpi.effective_window(during, as_of);
+    window_start constant timestamptz := lower(effective);
+    window_end constant timestamptz := upper(effective);
+    wanted constant text := iot_kpi.check_metric(metric);
+    bucket interval;
+BEGIN
+    IF max_points IS NULL OR max_points < 4 THEN
+        RAISE EXCEPTION 'max_points must be at least 4, not %', coalesce(max_points::text, 'NULL')
+            USING ERRCODE = 'invalid_parameter_value',
+                  HINT = 'Four points show a bucket''s first, last, least and greatest value.';
+    END IF;
+    bucket := (window_end - window_start) / greatest(max_points / 4, 1);
+    RETURN QUERY
+    WITH samples AS MATERIALIZED (
+        SELECT m.device_id, m.time, m.value, date_bin(greatest(bucket, interval '1 microsecond'), m.time, window_start) AS bin
+        FROM iot.device_metrics m
+        WHERE m.metric = wanted AND m.time >= window_start AND m.time < window_end
+          AND (device_ids IS NULL OR m.device_id = ANY (device_ids))
+    ),
+    bins AS (
+        SELECT s.device_id, s.bin, count(*) AS n, min(s.time) AS first, max(s.time) AS last,
+               min(s.value) AS least, max(s.value) AS greatest
+        FROM samples s GROUP BY s.device_id, s.bin
+    ),
+    crowded AS (
+        SELECT b.device_id, sum(b.n) > max_points AS yes FROM bins b GROUP BY b.device_id
+    ),
+    extremes AS (
+        -- The first sample of each extreme value stands for all of them.
+        SELECT s.device_id, s.bin, min(s.time) FILTER (WHERE s.value = b.least) AS least_at,
+               min(s.time) FILTER (WHERE s.value = b.greatest) AS greatest_at
+        FROM bins b JOIN crowded c ON c.device_id = b.device_id AND c.yes
+        JOIN samples s ON s.device_id = b.device_id AND s.bin = b.bin
+        GROUP BY s.device_id, s.bin
+    )
+    SELECT s.time, s.device_id, s.value
+    FROM samples s
+    JOIN crowded c ON c.device_id = s.device_id
+    JOIN bins b ON b.device_id = s.device_id AND b.bin = s.bin
+    LEFT JOIN extremes x ON x.device_id = s.device_id AND x.bin = s.bin
+    WHERE NOT c.yes OR s.time IN (b.first, b.last, x.least_at, x.greatest_at)
+    ORDER BY s.device_id, s.time;
+END $$;
+
+CREATE OR REPLACE FUNCTION iot_kpi.metric_before(
+    metric text, before timestamptz, device_ids text[] DEFAULT NULL, look_back interval DEFAULT '1 day'
+) RETURNS TABLE ("time" timestamptz, device_id text, value double precision)
+    LANGUAGE plpgsql STABLE
+    SET search_path = pg_catalog, pg_temp
+    SET plan_cache_mode = force_custom_plan AS $$
+#variable_conflict use_column
+DECLARE
+    wanted constant text := iot_kpi.check_metric(metric);
+    earliest timestamptz;
+BEGIN
+    IF before IS NULL OR NOT isfinite(before) THEN
+        RAISE EXCEPTION 'before must be an instant, not %', coalesce(before::text, 'NULL')
+            USING ERRCODE = 'invalid_parameter_value', HINT = 'Give the start of the window whose line is drawn.';
+    END IF;
+    IF look_back IS NULL OR look_back <= '0' OR look_back > '3660 days'
+       OR date_part('year', look_back) <> 0 OR date_part('month', look_back) <> 0 THEN
+        RAISE EXCEPTION 'look_back must be above zero, at most 3660 days and without months, not %', coalesce(look_back::text, 'NULL')
+            USING ERRCODE = 'invalid_parameter_value', HINT = 'Write it as interval ''1 day''.';
+    END IF;
+    earliest := before - look_back;
+    -- A probe of the key for each device, in the partitions of that time alone.
+    RETURN QUERY
+    SELECT s.time, d.device_id, s.value
+    FROM iot.devices d
+    CROSS JOIN LATERAL (
+        SELECT m.time, m.value FROM iot.device_metrics m
+        WHERE m.device_id = d.device_id AND m.metric = wanted AND m.time >= earliest AND m.time < before
+        ORDER BY m.time DESC LIMIT 1) AS s
+    WHERE device_ids IS NULL OR d.device_id = ANY (device_ids)
+    ORDER BY d.device_id;
+END $$;
+
+CREATE OR REPLACE FUNCTION iot_kpi.objective_time(
+    kpi text, scope_kind text, scope_value text, during tstzrange, device_ids text[], as_of timestamptz
+) RETURNS TABLE (devices bigint, up_time interval, down_time interval, unknown_time interval)
+    LANGUAGE plpgsql STABLE
+    SET search_path = pg_catalog, pg_temp
+    SET plan_cache_mode = force_custom_plan AS $$
+#variable_conflict use_variable
+DECLARE
+    chosen text[];
+BEGIN
+    IF kpi NOT IN ('uptime', 'availability') THEN
+        RAISE EXCEPTION 'an objective for "%" is not supported', left(kpi, 63)
+            USING ERRCODE = 'invalid_parameter_value', HINT = 'Set objectives for uptime or availability.';
+    END IF;
+    SELECT array_agg(d.device_id) INTO chosen
+        FROM iot.devices d
+        WHERE (device_ids IS NULL OR d.device_id = ANY (device_ids))
+          AND CASE scope_kind WHEN 'device' THEN d.device_id = scope_value
+                              WHEN 'device_type' THEN d.device_type = scope_value
+                              WHEN 'location' THEN d.location = scope_value
+                              ELSE true END
+          -- As in every report of a group: an observer is not one of the fleet that it observes, unless it is asked for by name.
+          AND (scope_kind = 'device' OR device_ids IS NOT NULL
+               OR NOT EXISTS (SELECT FROM iot.devices o WHERE o.collector_id = d.device_id));
+    RETURN QUERY
+        SELECT count(*),
+               coalesce(sum(CASE kpi WHEN 'uptime' THEN r.up_time ELSE r.status_up_time END), '0'),
+               coalesce(sum(CASE kpi WHEN 'uptime' THEN r.down_time ELSE r.status_down_time END), '0'),
+               coalesce(sum(CASE kpi WHEN 'uptime' THEN r.unknown_time ELSE r.status_unknown_time END), '0')
+        FROM iot_kpi.evidence_of(during, coalesce(chosen, '{}'), as_of) AS e
+        LEFT JOIN LATERAL iot_kpi.device_report(e.dossier) AS r ON true;
+END $$;
+COMMENT ON FUNCTION iot_kpi.objective_time(text, text, text, tstzrange, text[], timestamptz) IS
+    'the pooled time of the devices that an objective is for; collectors that observe a device are none of a group, unless named in device_ids';
+
+CREATE OR REPLACE FUNCTION iot_kpi.anomalies(
+    metric text, during tstzrange, cut_off double precision DEFAULT 3.5, seasonal boolean DEFAULT false,
+    baseline interval DEFAULT '28 days', time_zone text DEFAULT current_setting('TimeZone'),
+    device_ids text[] DEFAULT NULL, as_of timestamptz DEFAULT now()
+) RETURNS TABLE (
+    device_id text, "time" timestamptz, value double precision, expected double precision, score double precision
+)
+    LANGUAGE plpgsql STABLE
+    SET search_path = pg_catalog, pg_temp
+    SET plan_cache_mode = force_custom_plan AS $$
+#variable_conflict use_column
+DECLARE
+    effective constant tstzrange := iot_kpi.effective_window(during, as_of);
+    window_start constant timestamptz := lower(effective);
+    window_end constant timestamptz := upper(effective);
+    wanted constant text := iot_kpi.check_metric(metric);
+    baseline_start timestamptz := window_start;
+BEGIN
+    IF cut_off IS NULL OR NOT cut_off > 0 OR cut_off = 'infinity' OR cut_off = 'NaN' THEN
+        RAISE EXCEPTION 'cut_off must be positive and finite, not %', coalesce(cut_off::text, 'NULL')
+            USING ERRCODE = 'invalid_parameter_value', HINT = 'The usual cut-off is 3.5.';
+    ELSIF baseline IS NULL OR baseline < interval '0' THEN
+        RAISE EXCEPTION 'baseline must not be negative, not %', coalesce(baseline::text, 'NULL')
+            USING ERRCODE = 'invalid_parameter_value', HINT = 'Give the time to learn from before the window, such as ''28 days''.';
+    END IF;
+    IF seasonal THEN
+        -- The same hour of the week is seen once a week: it takes weeks to learn it.
+        baseline_start := window_start - baseline;
+    END IF;
+    RETURN QUERY
+    WITH samples AS MATERIALIZED (
+        SELECT m.device_id, m.time, m.value,
+               CASE WHEN seasonal THEN extract(isodow FROM m.time AT TIME ZONE time_zone) * 24
+                                       + extract(hour FROM m.time AT TIME ZONE time_zone) END AS season
+        FROM iot.device_metrics m
+        WHERE m.metric = wanted AND m.time >= baseline_start AND m.time < window_end
+          AND (device_ids IS NULL OR m.device_id = ANY (device_ids))
+    ),
+    medians AS (
+        SELECT s.device_id, s.season, percentile_cont(0.5) WITHIN GROUP (ORDER BY s.value) AS median
+        FROM samples s GROUP BY s.device_id, s.season
+    ),
+    spreads AS (
+        SELECT s.device_id, s.season, m.median,
+               percentile_cont(0.5) WITHIN GROUP (ORDER BY abs(s.value - m.median)) AS mad,
+               avg(abs(s.value - m.median) ORDER BY s.time) AS mean_deviation
+        FROM samples s JOIN medians m ON m.device_id = s.device_id AND m.season IS NOT DISTINCT FROM s.season
+        GROUP BY s.device_id, s.season, m.median
+    )
+    SELECT s.device_id, s.time, s.value, p.median, z.score
+    FROM samples s
+    JOIN spreads p ON p.device_id = s.device_id AND p.season IS NOT DISTINCT FROM s.season
+    CROSS JOIN LATERAL (SELECT iot_kpi.modified_z_score(s.value, p.median, p.mad, p.mean_deviation)) AS z (score)
+    WHERE s.time >= window_start AND abs(z.score) > cut_off
+    ORDER BY s.device_id, s.time;
+END $$;
+
 CREATE OR REPLACE FUNCTION iot_kpi.wanted_calculations(during tstzrange, grain text, device_ids text[], as_of timestamptz)
 RETURNS TABLE (device_id text, period tstzrange)
     LANGUAGE sql STABLE AS $$
@@ -1577,6 +1777,7 @@ BEGIN
     GET DIAGNOSTICS written = ROW_COUNT;
     RETURN written;
 END $$;
+COMMENT ON FUNCTION iot_kpi.check_devices(text[]) IS 'fails with a hint where one of some devices is not known: who has something written should hear of a slip; reports pass over it, since a dashboard remembers devices that are gone';
 
 CREATE OR REPLACE FUNCTION iot_kpi.stale_devices(since text, until text, most integer) RETURNS TABLE (device_id text)
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp

@@ -408,48 +408,6 @@ const REPORTS: &[Case] = &[
     ),
     // Devices.
     (
-        "SELECT FROM iot_kpi.device_kpis($w, '{nobody}')",
-        PARAMETER,
-        "device \"nobody\" is not known",
-        "iot.devices",
-    ),
-    (
-        "SELECT FROM iot_kpi.fleet_kpis($w, device_ids => '{nobody}')",
-        PARAMETER,
-        "device \"nobody\" is not known",
-        "iot.devices",
-    ),
-    (
-        "SELECT FROM iot_kpi.kpi_series('uptime', $w, '1 h', device_ids => '{nobody}')",
-        PARAMETER,
-        "device \"nobody\" is not known",
-        "iot.devices",
-    ),
-    (
-        "SELECT FROM iot_kpi.outages($w, device_ids => '{nobody}')",
-        PARAMETER,
-        "device \"nobody\" is not known",
-        "iot.devices",
-    ),
-    (
-        "SELECT FROM iot_kpi.status_periods($w, '{nobody}')",
-        PARAMETER,
-        "device \"nobody\" is not known",
-        "iot.devices",
-    ),
-    (
-        "SELECT FROM iot_kpi.metric_series('bytes', $w, device_ids => '{nobody}')",
-        PARAMETER,
-        "device \"nobody\" is not known",
-        "iot.devices",
-    ),
-    (
-        "SELECT FROM iot_kpi.anomalies('bytes', $w, device_ids => '{nobody}')",
-        PARAMETER,
-        "device \"nobody\" is not known",
-        "iot.devices",
-    ),
-    (
         "SELECT FROM iot_kpi.calculate_kpis($w, '{nobody}')",
         PARAMETER,
         "device \"nobody\" is not known",

@@ -58,6 +58,29 @@ INSERT INTO iot.device_metrics (device_id, metric, time, value) SELECT 'c', 'tem
 SELECT device_id, time, value, expected, round(score::numeric, 6) AS score FROM anomalies('temperature', '[2024-01-03 12:00+00, 2024-01-03 13:00+00)', as_of => '2024-01-04');
 SELECT count(*) FROM anomalies('temperature', '[2024-01-03 12:00+00, 2024-01-03 12:15+00)', as_of => '2024-01-04');
 
+-- g collects for c, and was up for six hours of the third. An objective of a group leaves it out, whatever the group, as the fleet and
+-- the calendar do: one answer. So it counts where it is asked for by name, or where the objective is its own.
+INSERT INTO iot.devices (device_id, device_type, location, liveness) VALUES ('g', 'pump', 'hall', '1 min');
+INSERT INTO iot.device_metrics (device_id, metric, time, value)
+    SELECT 'g', 'heartbeat', t, 1 FROM generate_series('2024-01-03 00:00+00'::timestamptz, '2024-01-03 05:59+00', '1 min') AS t;
+UPDATE iot.devices SET location = 'hall' WHERE device_id IN ('a', 'b');
+UPDATE iot.devices SET collector_id = 'g' WHERE device_id = 'c';
+INSERT INTO iot.slo_targets (id, scope_kind, scope_value, kpi, objective) VALUES
+    (10, 'location', 'hall', 'uptime', 0.9), (11, 'device_type', 'pump', 'uptime', 0.9), (12, 'device', 'g', 'uptime', 0.9);
+\set third '''[2024-01-03, 2024-01-04)'''
+SELECT s.slo_id, s.scope_kind, s.scope_value, s.devices, s.value, c.uptime AS calendar, f.pooled_uptime AS fleet
+FROM slo_report(:third, as_of => '2024-01-04') AS s
+LEFT JOIN LATERAL (SELECT k.uptime FROM sla_calendar(:third, 0.9, '1 day', nullif(s.scope_kind, 'device'), as_of => '2024-01-04') AS k
+                   WHERE k.series = s.scope_value) AS c ON true
+LEFT JOIN LATERAL (SELECT k.pooled_uptime FROM fleet_kpis(:third, nullif(s.scope_kind, 'device'), as_of => '2024-01-04') AS k
+                   WHERE k.group_value = s.scope_value) AS f ON true
+WHERE s.slo_id >= 10 ORDER BY 1;
+SELECT s.devices, s.value, (SELECT k.pooled_uptime FROM fleet_kpis(:third, device_ids => '{a, b, c, g}', as_of => '2024-01-04') AS k) AS fleet
+FROM slo_report(:third, '{a, b, c, g}', '2024-01-04') AS s WHERE s.slo_id = 3;
+SELECT s.devices, s.value, (SELECT k.pooled_uptime FROM fleet_kpis(:third, as_of => '2024-01-04') AS k) AS fleet
+FROM slo_report(:third, as_of => '2024-01-04') AS s WHERE s.slo_id = 3;
+SELECT DISTINCT a.slo_id, a.long_window, a.long_burn_rate FROM burn_rate_alerts(as_of => '2024-01-03 12:00+00') AS a WHERE a.slo_id IN (10, 11) ORDER BY 1, 2;
+
 -- What makes no sense is refused.
 SELECT * FROM sla_calendar('[2024-01-01, 2024-01-04)', 1, as_of => '2024-01-04');
 SELECT modified_z_score('NaN', 0, 1);

@@ -169,6 +169,36 @@ SELECT * FROM metric_series('weather', :hour, as_of => :at);
 SELECT * FROM metric_before('weather', :at);
 SELECT * FROM metric_before('temperature', 'infinity');
 SELECT * FROM metric_before('temperature', :at, look_back => '-1 hour');
+-- Ids that are not registered, or no more, are passed over by every report: a dashboard remembers them.
 SELECT * FROM metric_before('temperature', :at, '{nobody}');
+SELECT r.name, r.alone AS nobody_alone, r.with_nobody = r.without AS beside_a FROM (VALUES
+    ('device_kpis', (SELECT count(*) FROM device_kpis(:hour, '{nobody}', :at)),
+        (SELECT string_agg(k::text, ';') FROM device_kpis(:hour, '{a, nobody, NULL}', :at) AS k),
+        (SELECT string_agg(k::text, ';') FROM device_kpis(:hour, '{a}', :at) AS k)),
+    ('fleet_kpis', (SELECT count(*) FROM fleet_kpis(:hour, device_ids => '{nobody}', as_of => :at)),
+        (SELECT string_agg(k::text, ';') FROM fleet_kpis(:hour, device_ids => '{a, nobody, NULL}', as_of => :at) AS k),
+        (SELECT string_agg(k::text, ';') FROM fleet_kpis(:hour, device_ids => '{a}', as_of => :at) AS k)),
+    ('kpi_series', (SELECT count(*) FROM kpi_series('uptime', :hour, '15 min', device_ids => '{nobody}', as_of => :at)),
+        (SELECT string_agg(k::text, ';') FROM kpi_series('uptime', :hour, '15 min', device_ids => '{a, nobody, NULL}', as_of => :at) AS k),
+        (SELECT string_agg(k::text, ';') FROM kpi_series('uptime', :hour, '15 min', device_ids => '{a}', as_of => :at) AS k)),
+    ('kpi_series of the future', (SELECT count(*) FROM kpi_series('uptime', :hour, '15 min', device_ids => '{nobody}', as_of => '2000-01-01')), '', ''),
+    ('outages', (SELECT count(*) FROM outages(:hour, device_ids => '{nobody}', as_of => :at)),
+        (SELECT string_agg(k::text, ';') FROM outages(:hour, device_ids => '{a, nobody, NULL}', as_of => :at) AS k),
+        (SELECT string_agg(k::text, ';') FROM outages(:hour, device_ids => '{a}', as_of => :at) AS k)),
+    ('status_periods', (SELECT count(*) FROM status_periods(:hour, '{nobody}', :at)),
+        (SELECT string_agg(k::text, ';') FROM status_periods(:hour, '{a, nobody, NULL}', :at) AS k),
+        (SELECT string_agg(k::text, ';') FROM status_periods(:hour, '{a}', :at) AS k)),
+    ('metric_series', (SELECT count(*) FROM metric_series('temperature', :hour, device_ids => '{nobody}', as_of => :at)),
+        (SELECT string_agg(k::text, ';') FROM metric_series('temperature', :hour, device_ids => '{a, nobody, NULL}', as_of => :at) AS k),
+        (SELECT string_agg(k::text, ';') FROM metric_series('temperature', :hour, device_ids => '{a}', as_of => :at) AS k)),
+    ('anomalies', (SELECT count(*) FROM anomalies('temperature', :hour, 0.5, device_ids => '{nobody}', as_of => :at)),
+        (SELECT string_agg(k::text, ';') FROM anomalies('temperature', :hour, 0.5, device_ids => '{a, nobody, NULL}', as_of => :at) AS k),
+        (SELECT string_agg(k::text, ';') FROM anomalies('temperature', :hour, 0.5, device_ids => '{a}', as_of => :at) AS k)),
+    ('sla_calendar', (SELECT count(*) FROM sla_calendar(:hour, 0.9, device_ids => '{nobody}', as_of => :at)),
+        (SELECT string_agg(k::text, ';') FROM sla_calendar(:hour, 0.9, device_ids => '{a, nobody, NULL}', as_of => :at) AS k),
+        (SELECT string_agg(k::text, ';') FROM sla_calendar(:hour, 0.9, device_ids => '{a}', as_of => :at) AS k))
+) AS r (name, alone, with_nobody, without);
+-- Who has something written is told.
+SELECT calculate_kpis(:hour, '{a, nobody}', :at);
 
 DROP SCHEMA iot CASCADE;
