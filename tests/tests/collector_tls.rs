@@ -1,7 +1,6 @@
 //! The collector over TLS, and where it takes passwords from, against a real server with certificates of an own CA.
 //!
-//! A PostgreSQL that was built without TLS (the private PostgreSQL 18 is) cannot be asked most of it: there the tests of
-//! TLS itself say so and end, and Debian's PostgreSQL 15 answers them.
+//! The server writes down what it knows of each session's encryption (`pg_stat_ssl`), from within that session.
 
 #![allow(
     clippy::unwrap_used,
@@ -69,22 +68,25 @@ fn file(folder: &Path, name: &str, content: &str) -> String {
     path.display().to_string()
 }
 
-/// A server that speaks TLS, whose user `certified` must show a certificate; none where PostgreSQL was built without.
-fn server(name: &str, authority: &Authority, expired: bool) -> Option<Postgres> {
-    let installation = Installation::for_tests().unwrap();
-    if !installation.ask("--configure").unwrap().contains("openssl") {
-        eprintln!(
-            "PostgreSQL {} was built without TLS: nothing is tested here",
-            installation.major()
-        );
-        return None;
-    }
+/// Writes down each session that looks for the store, and how it is encrypted. The collector asks with this function, which the
+/// users find before PostgreSQL's own.
+const WITNESS: &str = "
+    CREATE TABLE public.seen (id int GENERATED ALWAYS AS IDENTITY, usename name, ssl boolean, version text, bits int, client_dn text);
+    CREATE SCHEMA witness;
+    CREATE FUNCTION witness.to_regclass(name text) RETURNS regclass LANGUAGE sql AS $$
+        INSERT INTO public.seen (usename, ssl, version, bits, client_dn)
+        SELECT session_user, ssl, version, bits, client_dn FROM pg_catalog.pg_stat_ssl WHERE pid = pg_catalog.pg_backend_pid();
+        SELECT pg_catalog.to_regclass(name) $$;";
+
+/// A server that speaks TLS. User `certified` must show a certificate, `feeder` must be encrypted, `careless` may do without.
+fn server(name: &str, authority: &Authority, expired: bool) -> Postgres {
+    let installation = Installation::with_tls().unwrap_or_else(|error| panic!("{error:#}"));
     // Not in target/: the server must be able to go there as its own user.
     let folder = std::env::temp_dir().join(format!("iot-kpi-tls-{name}-{}", std::process::id()));
     fs::create_dir_all(&folder).unwrap();
     let (certificate, key) = authority.sign("the server", &["localhost"], expired);
     let hba = "local all all trust\nhostssl all certified 127.0.0.1/32 scram-sha-256 clientcert=verify-full\n\
-               hostssl all feeder 127.0.0.1/32 scram-sha-256\n";
+               hostssl all feeder 127.0.0.1/32 scram-sha-256\nhost all careless 127.0.0.1/32 scram-sha-256\n";
     let paths = [
         ("cert", &*certificate),
         ("key", &*key),
@@ -104,12 +106,45 @@ fn server(name: &str, authority: &Authority, expired: bool) -> Option<Postgres> 
         format!("ssl_ca_file={ca}"),
         format!("hba_file={hba}"),
     ];
-    let server = Postgres::temporary(&settings.each_ref().map(String::as_str)).unwrap();
-    let roles = ["feeder", "certified"].map(|role| format!("CREATE ROLE {role} SUPERUSER LOGIN PASSWORD '{PASSWORD}'"));
-    server.store("tls").client().batch_execute(&roles.join(";")).unwrap();
+    let mut server = Postgres::stopped(installation, &[], &settings.each_ref().map(String::as_str)).unwrap();
+    server.start().unwrap();
+    let roles = ["feeder", "certified", "careless"].map(|role| {
+        format!(
+            "CREATE ROLE {role} SUPERUSER LOGIN PASSWORD '{PASSWORD}';
+             ALTER ROLE {role} SET search_path = witness, pg_catalog, public;"
+        )
+    });
+    let database = server.create_database("tls").unwrap();
+    database
+        .client()
+        .batch_execute(&(WITNESS.to_owned() + &roles.concat()))
+        .unwrap();
     // It has read them.
     fs::remove_dir_all(&folder).unwrap();
-    Some(server)
+    server
+}
+
+/// A session as the server saw it.
+#[derive(Debug)]
+struct Seen {
+    user: String,
+    encrypted: bool,
+    version: Option<String>,
+    bits: Option<i32>,
+    client: Option<String>,
+}
+
+fn sessions(server: &Postgres) -> Vec<Seen> {
+    let sql = "SELECT usename::text, ssl, version, bits, client_dn FROM public.seen ORDER BY id";
+    let rows = server.database("tls").client().query(sql, &[]).unwrap();
+    let seen = |row: &postgres::Row| Seen {
+        user: row.get(0),
+        encrypted: row.get(1),
+        version: row.get(2),
+        bits: row.get(3),
+        client: row.get(4),
+    };
+    rows.iter().map(seen).collect()
 }
 
 /// What a collector says at the most talkative level, and whether it succeeded; never the password.
@@ -146,6 +181,35 @@ fn refused(url: &str, environment: &[(&str, &str)], says: &[&str]) {
     );
 }
 
+/// A server of [`server`], asked by collectors.
+struct Asked<'a>(&'a Postgres);
+
+impl Asked<'_> {
+    /// A session comes about; there is no store, so it is over when the collector has looked for it.
+    fn admits(&self, url: &str, environment: &[(&str, &str)]) -> Seen {
+        let before = sessions(self.0).len();
+        refused(url, environment, &["has no store"]);
+        let mut seen = sessions(self.0);
+        assert_eq!(seen.len(), before + 1, "{url}");
+        seen.pop().unwrap()
+    }
+
+    /// An encrypted session comes about.
+    fn admits_encrypted(&self, url: &str, environment: &[(&str, &str)]) -> Seen {
+        let seen = self.admits(url, environment);
+        let modern = ["TLSv1.2", "TLSv1.3"].contains(&seen.version.as_deref().unwrap_or_default());
+        assert!(seen.encrypted && modern && seen.bits >= Some(128), "{url}: {seen:?}");
+        seen
+    }
+
+    /// No session comes about.
+    fn refuses(&self, url: &str, environment: &[(&str, &str)], says: &[&str]) {
+        let before = sessions(self.0).len();
+        refused(url, environment, says);
+        assert_eq!(sessions(self.0).len(), before, "{url}");
+    }
+}
+
 fn collector() -> Command {
     let program = std::env::current_exe().unwrap();
     let folder = program.parent().and_then(Path::parent).unwrap();
@@ -167,45 +231,44 @@ impl Drop for Ended {
 #[test]
 fn the_server_must_be_the_right_one() {
     let authority = Authority::new("The CA");
-    let Some(server) = server("right", &authority, false) else {
-        return;
-    };
+    let server = server("right", &authority, false);
+    let asked = Asked(&server);
     let folder = folder("collector_tls");
     let ours = file(&folder, "ca.pem", &authority.pem);
     let theirs = file(&folder, "other.pem", &Authority::new("Another CA").pem);
     let url = |host: &str, rest: &str| format!("postgresql://feeder@{host}:{}/tls?{rest}", server.port());
     let pass = [("PGPASSWORD", PASSWORD)];
-    accepted(
+    asked.admits_encrypted(
         &url("localhost", &format!("sslmode=verify-full&sslrootcert={ours}")),
         &pass,
     );
-    accepted(
+    asked.admits_encrypted(
         &url("127.0.0.1", &format!("sslmode=verify-ca&sslrootcert={ours}")),
         &pass,
     );
-    accepted(&url("127.0.0.1", "sslmode=require"), &pass);
-    accepted(&url("127.0.0.1", ""), &pass);
-    accepted(
+    asked.admits_encrypted(&url("127.0.0.1", "sslmode=require"), &pass);
+    asked.admits_encrypted(&url("127.0.0.1", ""), &pass);
+    asked.admits_encrypted(
         &url("localhost", ""),
         &[pass[0], ("PGSSLMODE", "verify-full"), ("PGSSLROOTCERT", &ours)],
     );
     let none = "no CA in";
     for mode in ["verify-full", "verify-ca", "require"] {
         let url = url("localhost", &format!("sslmode={mode}&sslrootcert={theirs}"));
-        refused(&url, &pass, &[none, "other.pem", "sslrootcert"]);
+        asked.refuses(&url, &pass, &[none, "other.pem", "sslrootcert"]);
     }
-    refused(
+    asked.refuses(
         &url("localhost", "sslrootcert=system"),
         &pass,
         &["this machine", "sslrootcert"],
     );
     let name = format!("sslmode=verify-full&sslrootcert={ours}");
-    refused(
+    asked.refuses(
         &url("127.0.0.1", &name),
         &pass,
         &["not for this host", "localhost", "verify-ca"],
     );
-    refused(
+    asked.refuses(
         &url("localhost", "sslmode=disable"),
         &pass,
         &["28000", "sslmode=require"],
@@ -215,9 +278,8 @@ fn the_server_must_be_the_right_one() {
 #[test]
 fn the_server_may_ask_who_comes() {
     let authority = Authority::new("The CA");
-    let Some(server) = server("asks", &authority, false) else {
-        return;
-    };
+    let server = server("asks", &authority, false);
+    let asked = Asked(&server);
     let folder = folder("collector_tls_client");
     let ca = file(&folder, "ca.pem", &authority.pem);
     let (certificate, key) = authority.sign("certified", &[], false);
@@ -230,29 +292,59 @@ fn the_server_may_ask_who_comes() {
     };
     let pass = [("PGPASSWORD", PASSWORD)];
     let shown = format!("&sslcert={certificate}&sslkey={key}");
-    accepted(&url("certified", &shown), &pass);
-    accepted(&url("feeder", &shown), &pass);
+    let seen = asked.admits_encrypted(&url("certified", &shown), &pass);
+    assert_eq!(
+        (&*seen.user, seen.client.as_deref()),
+        ("certified", Some("/CN=certified"))
+    );
+    asked.admits_encrypted(&url("feeder", &shown), &pass);
     let by_variable = [pass[0], ("PGSSLCERT", &*certificate), ("PGSSLKEY", &*key)];
-    accepted(&url("certified", ""), &by_variable);
-    refused(&url("certified", ""), &pass, &["28000", "sslcert"]);
+    asked.admits_encrypted(&url("certified", ""), &by_variable);
+    asked.refuses(&url("certified", ""), &pass, &["28000", "sslcert"]);
     let misfit = format!("&sslcert={certificate}&sslkey={others}");
-    refused(&url("certified", &misfit), &pass, &["does not fit", "cert.pem"]);
+    asked.refuses(&url("certified", &misfit), &pass, &["does not fit", "cert.pem"]);
     fs::set_permissions(&key, Permissions::from_mode(0o644)).unwrap();
-    refused(&url("certified", &shown), &pass, &["key.pem", "chmod 600"]);
+    asked.refuses(&url("certified", &shown), &pass, &["key.pem", "chmod 600"]);
 }
 
 #[test]
 fn an_expired_certificate_is_named() {
     let authority = Authority::new("The CA");
-    let Some(server) = server("expired", &authority, true) else {
-        return;
-    };
+    let server = server("expired", &authority, true);
     let ca = file(&folder("collector_tls_expired"), "ca.pem", &authority.pem);
     let url = format!(
         "postgresql://feeder@localhost:{}/tls?sslmode=verify-full&sslrootcert={ca}",
         server.port()
     );
-    refused(&url, &[("PGPASSWORD", PASSWORD)], &["has expired", "renew"]);
+    Asked(&server).refuses(&url, &[("PGPASSWORD", PASSWORD)], &["has expired", "renew"]);
+}
+
+/// Where the server takes both, the mode decides.
+#[test]
+fn a_server_that_takes_both_is_asked_as_the_mode_says() {
+    let authority = Authority::new("The CA");
+    let server = server("both", &authority, false);
+    let asked = Asked(&server);
+    let pass = [("PGPASSWORD", PASSWORD)];
+    let url = |mode: &str| format!("postgresql://careless@127.0.0.1:{}/tls?sslmode={mode}", server.port());
+    assert!(!asked.admits(&url("disable"), &pass).encrypted);
+    asked.admits_encrypted(&url("prefer"), &pass);
+    asked.admits_encrypted(&url("require"), &pass);
+    let flagged = |flag: &str| {
+        let mut command = collector();
+        command.args([
+            "devices",
+            "--list-only",
+            "--wait=0",
+            "--sslmode",
+            flag,
+            "--database-url",
+            &url("require"),
+        ]);
+        assert_eq!(command.envs(pass).output().unwrap().status.code(), Some(1));
+        sessions(&server).pop().unwrap().encrypted
+    };
+    assert!(!flagged("disable") && flagged("prefer"), "a flag goes before the URL");
 }
 
 #[test]
