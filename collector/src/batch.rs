@@ -60,11 +60,22 @@ impl Batch {
         self.statuses.append(&mut other.statuses);
     }
 
-    /// Whether it holds a sample of `metric` by `device`.
-    pub fn has(&self, device: &str, metric: &str) -> bool {
-        self.samples
-            .iter()
-            .any(|sample| &*sample.device == device && &*sample.metric == metric)
+    /// One of its samples alone.
+    pub fn sample(&self, place: usize) -> Option<Batch> {
+        let samples = vec![self.samples.get(place)?.clone()];
+        Some(Batch {
+            samples,
+            ..Batch::default()
+        })
+    }
+
+    /// One of its statuses alone.
+    pub fn status(&self, place: usize) -> Option<Batch> {
+        let statuses = vec![self.statuses.get(place)?.clone()];
+        Some(Batch {
+            statuses,
+            ..Batch::default()
+        })
     }
 
     /// The earliest and the latest time in it.

@@ -14,6 +14,7 @@ use crate::settings::Common;
 use crate::spool::{Kept, Spool};
 use crate::stop::Stop;
 use crate::ticks::{Micros, text};
+use crate::trouble::Trouble;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
@@ -30,8 +31,10 @@ pub struct Courier {
     fleet: Fleet,
     /// Most rows that travel together.
     rows: usize,
-    /// The database did not answer last time.
+    /// The last try failed.
     away: bool,
+    /// For this reason.
+    trouble: Option<Trouble>,
     next_try: Instant,
     /// What is lost at the moment.
     loss: Option<Loss>,
@@ -66,6 +69,7 @@ impl Courier {
         }
         let mut courier = Courier {
             away: !link.is_open(),
+            trouble: None,
             link,
             spool,
             backoff: Backoff::new(common.retry_max),
@@ -141,16 +145,17 @@ impl Courier {
                 return;
             }
         };
-        let (count, batch) = waiting.unwrap_or_default();
-        if self.attempt(&batch, stop, grace).await && count > 0 {
-            if let Err(error) = self.spool.delivered(count) {
-                tracing::error!(%error, "a delivered part of the spool stays; it will be delivered again");
-            }
-            self.count_spool();
+        let nothing = Batch::default();
+        let batch = waiting.as_ref().map_or(&nothing, |waiting| &waiting.batch);
+        if self.attempt(batch, stop, grace).await
+            && let Some(waiting) = waiting
+        {
+            self.spool.delivered(&waiting);
             if self.spool.is_empty() {
                 tracing::info!("everything that waited is delivered");
             }
         }
+        self.count_spool();
     }
 
     /// One try; keeps the time of the next.
@@ -159,29 +164,37 @@ impl Courier {
             stop.asked().await;
             tokio::time::sleep(grace).await;
         };
+        let Courier { link, spool, .. } = self;
+        let writing = async {
+            link.open(|database| spool.belongs_to(database)).await?;
+            link.write(batch).await
+        };
         let written = tokio::select! {
-            written = self.link.write(batch) => written,
+            written = writing => written,
             () = hurried => Err(Error::TimedOut { doing: "writing what was in hand", seconds: grace.as_secs() }),
         };
-        match written {
-            Ok(()) => {
-                self.away = false;
-                self.backoff.reset();
-                self.next_try = Instant::now();
-                true
-            }
-            Err(error) => {
-                let tries = self.backoff.tries();
-                let pause = self.backoff.pause();
-                // Said at once, and then ever more rarely.
-                if tries.is_power_of_two() || tries == 0 {
-                    tracing::warn!(%error, tries = tries + 1, ?pause, "the database is away; data go to the spool");
+        let Err(error) = written else {
+            (self.away, self.trouble) = (false, None);
+            self.backoff.reset();
+            self.next_try = Instant::now();
+            return true;
+        };
+        let (tries, trouble) = (self.backoff.tries(), error.trouble());
+        let pause = self.backoff.pause();
+        // Said at once, and then ever more rarely.
+        if self.trouble.replace(trouble) != Some(trouble) || tries.is_power_of_two() || tries == 0 {
+            let tries = tries + 1;
+            match trouble {
+                Trouble::Away => tracing::warn!(%error, tries, ?pause, "the database is away; data go to the spool"),
+                _ => {
+                    let kind = trouble.name();
+                    tracing::error!(%error, kind, tries, ?pause, "the database takes nothing; data go to the spool until this is mended");
                 }
-                self.away = true;
-                self.next_try = Instant::now() + pause;
-                false
             }
         }
+        self.away = true;
+        self.next_try = Instant::now() + pause;
+        false
     }
 
     fn keep(&mut self, batch: &Batch) {
@@ -220,6 +233,9 @@ impl Courier {
     }
 
     fn count_spool(&mut self) {
+        let damaged = self.spool.losses();
+        self.counters.spool_damaged.fetch_add(damaged.records, Relaxed);
+        self.counters.lost.fetch_add(damaged.rows, Relaxed);
         self.counters.losing.store(self.loss.is_some(), Relaxed);
         self.counters.spool_bytes.store(self.spool.bytes(), Relaxed);
         self.counters.spool_batches.store(self.spool.batches(), Relaxed);

@@ -1,16 +1,19 @@
 //! Which database, and how to reach it: libpq's words in URL, environment and settings file, TLS, and the password.
 
 mod conninfo;
+mod id;
 mod password;
 mod tls;
 
 use self::conninfo::ConnInfo;
+pub use self::id::DatabaseId;
 use self::password::Source;
 use self::tls::{Mode, Tls};
 use crate::backoff::Backoff;
 use crate::error::{Cause, Error};
 use crate::settings::Settings;
 use crate::stop::Stop;
+use crate::trouble::Trouble;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -150,6 +153,12 @@ impl Target {
         &self.name
     }
 
+    /// What is known of the database before it is reached.
+    pub fn id(&self) -> DatabaseId {
+        let name = self.config.get_dbname().or(self.config.get_user());
+        DatabaseId::asked_for(name.unwrap_or_default())
+    }
+
     /// A new connection; its traffic runs in a task of its own that ends with the client.
     pub async fn connect(&self) -> Result<Client, Error> {
         let (config, tls) = self.prepare()?;
@@ -201,9 +210,9 @@ impl Target {
             };
         }
         let source = Cause(error);
-        match source.is_passing() {
-            true => Error::Unreachable { target, source },
-            false => Error::Refused {
+        match source.trouble() {
+            Trouble::Away => Error::Unreachable { target, source },
+            _ => Error::Refused {
                 target,
                 remedy: remedy_of(&source),
                 source,
@@ -214,14 +223,10 @@ impl Target {
 
 /// What to do about a refusal.
 fn remedy_of(refusal: &Cause) -> &'static str {
-    match refusal.sqlstate() {
-        None => "give the password by --password-file, PGPASSWORD or PGPASSFILE",
-        Some("28P01") => "check the user, and the password in --password-file, PGPASSWORD, PGPASSFILE or the URL",
-        Some("28000") => {
-            "see in the server's pg_hba.conf which users, addresses and encryption it admits (sslmode=require), and              whether it asks for a client certificate in the user's name (sslcert, sslkey)"
-        }
-        Some("3D000") => "create the database, or name another with --database-url",
-        Some(_) => "check the name, the user and the password in --database-url",
+    match (refusal.sqlstate(), refusal.trouble()) {
+        (Some("42501"), _) => "as the database's owner, GRANT CONNECT on it to the collector's role",
+        (_, Trouble::Rows | Trouble::Unexpected) => "check what --database-url, PGOPTIONS and the role's settings say",
+        _ => refusal.remedy(),
     }
 }
 

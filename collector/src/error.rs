@@ -1,5 +1,6 @@
 //! What can go wrong, in words that name the value and the remedy.
 
+use crate::trouble::Trouble;
 use std::path::PathBuf;
 
 /// The collector's errors; each one's text ends with what to do about it.
@@ -66,8 +67,22 @@ pub enum Error {
         /// What was looked for.
         missing: &'static str,
     },
+    /// What waits in the spool is for another database.
+    #[error(
+        "the spool in {} waits for {waiting}, and this is {found}; name that database, or another folder with --spool-dir. \
+         Where this one has taken the other's place (restored, upgraded), start with --spool-adopt until that is delivered",
+        folder.display()
+    )]
+    OtherDatabase {
+        /// The spool's.
+        folder: PathBuf,
+        /// Which one it waits for.
+        waiting: String,
+        /// Which one this is.
+        found: String,
+    },
     /// A statement failed.
-    #[error("{doing} failed: {source}")]
+    #[error("{doing} failed: {source}; {}", source.remedy())]
     Statement {
         /// What it was for.
         doing: &'static str,
@@ -97,6 +112,14 @@ pub enum Error {
         address: std::net::SocketAddr,
         /// What it answers.
         problem: String,
+    },
+    /// Dead letters that are still refused.
+    #[error("{still} rows of {} are still not taken; they are printed on stdout with the reasons, to be mended and sent again", file.display())]
+    StillRefused {
+        /// Where they came from.
+        file: PathBuf,
+        /// How many.
+        still: usize,
     },
     /// The system does not let the process hear signals.
     #[error("cannot listen for signals: {0}; run it where SIGTERM and SIGINT can be handled")]
@@ -136,13 +159,25 @@ impl Error {
         }
     }
 
-    /// Whether the same try may succeed later.
-    pub fn is_passing(&self) -> bool {
+    /// What kind of trouble it is.
+    pub fn trouble(&self) -> Trouble {
         match self {
-            Error::Unreachable { .. } | Error::TimedOut { .. } => true,
-            Error::Statement { source, .. } => source.is_passing(),
-            _ => false,
+            Error::Unreachable { .. } | Error::TimedOut { .. } => Trouble::Away,
+            // Rows that are at fault never come as far as here: then it is something else's, a setting's for example.
+            Error::Statement { source, .. } | Error::Refused { source, .. } => match source.trouble() {
+                Trouble::Rows => Trouble::Unexpected,
+                trouble => trouble,
+            },
+            Error::Insecure { .. } => Trouble::Permission,
+            Error::NoStore { .. } => Trouble::Store,
+            Error::OtherDatabase { .. } => Trouble::OtherDatabase,
+            _ => Trouble::Unexpected,
         }
+    }
+
+    /// Whether the same try may succeed later by itself.
+    pub fn is_passing(&self) -> bool {
+        self.trouble() == Trouble::Away
     }
 }
 
@@ -156,21 +191,29 @@ impl Cause {
         self.0.code().map(|code| code.code())
     }
 
-    /// No answer, or one that says "not now": connection (08), rollback (40), resources (53), busy (55), operator
-    /// intervention (57), system (58). Without a password there is no use in trying again.
-    pub fn is_passing(&self) -> bool {
+    /// What kind of trouble it is.
+    pub fn trouble(&self) -> Trouble {
         match self.sqlstate() {
-            None => std::error::Error::source(&self.0).is_none_or(|cause| cause.to_string() != "password missing"),
-            Some(code) => ["08", "40", "53", "55", "57", "58"]
-                .iter()
-                .any(|class| code.starts_with(class)),
+            Some(code) => Trouble::of_sqlstate(code, &self.message()),
+            None => Trouble::of_client(&self.0.to_string(), &self.message()),
         }
     }
 
-    /// The rows themselves are at fault: data (22) or a constraint (23).
-    pub fn is_about_data(&self) -> bool {
-        self.sqlstate()
-            .is_some_and(|code| code.starts_with("22") || code.starts_with("23"))
+    /// What to do about it.
+    pub fn remedy(&self) -> &'static str {
+        self.trouble().remedy(self.sqlstate())
+    }
+
+    /// The server's hint.
+    pub fn hint(&self) -> Option<&str> {
+        self.0.as_db_error()?.hint()
+    }
+
+    fn message(&self) -> String {
+        match self.0.as_db_error() {
+            Some(answer) => answer.message().to_owned(),
+            None => std::error::Error::source(&self.0).map_or_else(String::new, ToString::to_string),
+        }
     }
 }
 
@@ -178,7 +221,7 @@ impl std::fmt::Display for Cause {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         if let Some(answer) = self.0.as_db_error() {
             write!(f, "{} (SQLSTATE {})", answer.message(), answer.code().code())?;
-            return answer.hint().map_or(Ok(()), |hint| write!(f, "; hint: {hint}"));
+            return self.hint().map_or(Ok(()), |hint| write!(f, "; hint: {hint}"));
         }
         match std::error::Error::source(&self.0) {
             Some(source) => write!(f, "{}: {source}", self.0),

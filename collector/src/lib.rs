@@ -19,8 +19,11 @@
 //! | one batch, one statement | [`door`] |
 //! | the connection that comes back | [`link`], [`backoff`] |
 //! | several of them for a history | [`lanes`] |
+//! | what an error of it means | [`trouble`] |
 //! | batches on disk while it is away | [`spool`] |
+//! | rows it will never take | [`dead_letters`] |
 //! | who decides between the two | [`courier`] |
+//! | parts of the program that must not end | `parts` |
 //! | what it counts about itself, and two pages of it | [`counters`], [`http`] |
 //! | SIGTERM and SIGINT | [`stop`] |
 //! | one file a command | `commands/` |
@@ -43,6 +46,7 @@ mod commands;
 pub mod counters;
 pub mod courier;
 pub mod database;
+pub mod dead_letters;
 pub mod door;
 pub mod error;
 pub mod fleet;
@@ -51,6 +55,7 @@ pub mod http;
 pub mod lanes;
 pub mod link;
 pub mod live;
+mod parts;
 mod place;
 pub mod settings;
 pub mod simulator;
@@ -58,6 +63,7 @@ pub mod spool;
 pub mod stop;
 pub mod store;
 pub mod ticks;
+pub mod trouble;
 pub mod truth;
 
 use error::Error;
@@ -71,6 +77,7 @@ pub async fn run(mut settings: Settings) -> Result<(), Error> {
         Command::Simulate(wanted) => commands::simulate::run(settings, wanted).await,
         Command::Backfill(wanted) => commands::backfill::run(settings, wanted).await,
         Command::Devices(wanted) => commands::devices::run(settings, wanted).await,
+        Command::Resend(wanted) => commands::resend::run(settings, wanted).await,
         Command::Health(wanted) => commands::health::run(wanted).await,
     }
 }

@@ -3,12 +3,14 @@
 use crate::backoff::Backoff;
 use crate::batch::Batch;
 use crate::counters::Counters;
-use crate::database::Target;
-use crate::door::Door;
+use crate::database::{DatabaseId, Target};
+use crate::dead_letters::{DeadLetters, Letter};
+use crate::door::{Door, Receipt};
 use crate::error::Error;
-use crate::settings::Common;
+use crate::settings::{Common, Settings};
 use crate::stop::Stop;
 use crate::store::{self, Registration};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
@@ -16,6 +18,8 @@ use tokio::task::JoinSet;
 
 /// Fewer rows are not worth a second connection's while.
 const WORTH_SPLITTING: usize = 1000;
+/// Refused rows that are logged one by one, for each statement.
+const LOGGED: usize = 20;
 
 /// Connections that know how to come back: store and devices are made sure of each time.
 #[derive(Debug)]
@@ -30,12 +34,77 @@ pub struct Link {
     doors: Vec<Arc<Door>>,
     /// The server refused another one.
     enough: bool,
-    counters: Arc<Counters>,
+    books: Books,
+}
+
+/// Where what became of a batch is written down.
+#[derive(Clone, Debug)]
+pub struct Books {
+    /// Numbers.
+    pub counters: Arc<Counters>,
+    /// Rows that were refused; without it they are only logged.
+    pub dead_letters: Option<Arc<DeadLetters>>,
+}
+
+impl Books {
+    /// Refused rows go to the file that settings name, else to one in `folder`.
+    pub fn new(settings: &Settings, folder: Option<&Path>, counters: Arc<Counters>) -> Self {
+        let Common {
+            dead_letters,
+            dead_letters_max,
+            ..
+        } = &settings.common;
+        let usual = folder.map(|folder| folder.join("dead-letters.jsonl"));
+        let file = dead_letters.clone().or(usual);
+        let dead_letters = file.map(|file| {
+            counters.keeps_dead_letters_in(file.clone());
+            Arc::new(DeadLetters::new(file, *dead_letters_max))
+        });
+        Books { counters, dead_letters }
+    }
+
+    fn write(&self, receipt: &Receipt) {
+        self.counters.written(receipt);
+        let Receipt {
+            refused,
+            conflicts,
+            letters,
+            ..
+        } = receipt;
+        for letter in letters.iter().take(LOGGED) {
+            tracing::warn!(row = letter.line(), "a row was refused");
+        }
+        if *refused > LOGGED as u64 {
+            tracing::warn!(refused, "more rows of this batch were refused");
+        }
+        if *conflicts > 0 {
+            tracing::warn!(conflicts, "rows were there already with another value, which stays");
+        }
+        if !letters.is_empty() {
+            self.keep(letters);
+        }
+    }
+
+    fn keep(&self, letters: &[Letter]) {
+        let Some(file) = &self.dead_letters else { return };
+        let kept = file.keep(letters).unwrap_or_else(|error| {
+            tracing::error!(%error, "refused rows are lost");
+            0
+        });
+        let lost = letters.len() - kept;
+        if lost > 0 {
+            let file = file.path().display();
+            tracing::error!(%file, lost, "the dead-letter file has no room for refused rows, which are lost; see --dead-letters-max");
+        }
+        self.counters.dead_letters.fetch_add(kept as u64, Relaxed);
+        self.counters.lost.fetch_add(lost as u64, Relaxed);
+        self.counters.dead_letters_full.store(file.is_full(), Relaxed);
+    }
 }
 
 impl Link {
     /// Not connected yet.
-    pub fn new(target: Target, registration: Registration, common: &Common, counters: Arc<Counters>) -> Self {
+    pub fn new(target: Target, registration: Registration, common: &Common, books: Books) -> Self {
         Link {
             target,
             registration,
@@ -44,7 +113,7 @@ impl Link {
             rows: common.batch as usize,
             doors: Vec::new(),
             enough: false,
-            counters,
+            books,
         }
     }
 
@@ -56,7 +125,7 @@ impl Link {
             target: self.target.clone(),
             registration: self.registration.clone(),
             doors: vec![Arc::new(Door::open(client).await?)],
-            counters: self.counters.clone(),
+            books: self.books.clone(),
             ..*self
         })
     }
@@ -66,22 +135,29 @@ impl Link {
         !self.doors.is_empty()
     }
 
-    /// Connects, unless it is connected.
-    pub async fn open(&mut self) -> Result<(), Error> {
+    /// Connects, unless it is connected. `check` has a look at which database it is before anything is written to it.
+    pub async fn open(&mut self, check: impl FnOnce(&DatabaseId) -> Result<(), Error>) -> Result<(), Error> {
         if self.doors.is_empty() {
-            let opened = async {
-                let client = self.target.connect().await?;
-                self.furnish(client).await
+            let opened = match self.target.connect().await {
+                Ok(client) => self.furnish(client, check).await,
+                Err(error) => Err(error),
             };
-            let opened = opened.await;
-            self.counters.connected.store(opened.is_ok(), Relaxed);
+            match &opened {
+                Ok(()) => self.books.counters.reached(),
+                Err(error) => self.books.counters.failed(error),
+            }
             opened?;
             tracing::info!(database = self.target.name(), "connected");
         }
         Ok(())
     }
 
-    async fn furnish(&mut self, client: tokio_postgres::Client) -> Result<(), Error> {
+    async fn furnish(
+        &mut self,
+        client: tokio_postgres::Client,
+        check: impl FnOnce(&DatabaseId) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        check(&self.target.id().reached(&client).await?)?;
         store::ensure(&client, &self.target, self.create_store).await?;
         store::register(&client, &self.registration).await?;
         self.doors.push(Arc::new(Door::open(client).await?));
@@ -106,14 +182,11 @@ impl Link {
         }
     }
 
-    /// Writes a batch; after an error the next try connects anew. An empty batch only makes sure of the connection.
+    /// Writes a batch over what is open; after an error it must be opened anew.
     pub async fn write(&mut self, batch: &Batch) -> Result<(), Error> {
-        let written = match self.open().await {
-            Ok(()) => self.write_parts(batch).await,
-            Err(error) => Err(error),
-        };
-        if written.is_err() {
-            self.counters.failed();
+        let written = self.write_parts(batch).await;
+        if let Err(error) = &written {
+            self.books.counters.failed(error);
             self.doors.clear();
         }
         written
@@ -131,13 +204,13 @@ impl Link {
         };
         let mut writing = JoinSet::new();
         for (door, part) in self.doors.iter().zip(parts) {
-            writing.spawn(write(door.clone(), part, self.rows, self.counters.clone()));
+            writing.spawn(write(door.clone(), part, self.rows, self.books.clone()));
         }
         while let Some(written) = writing.join_next().await {
             written.map_err(|_| Error::Ended("writer"))??;
         }
         match self.doors.first() {
-            Some(door) => write(door.clone(), last, self.rows, self.counters.clone()).await,
+            Some(door) => write(door.clone(), last, self.rows, self.books.clone()).await,
             None => Ok(()),
         }
     }
@@ -145,8 +218,8 @@ impl Link {
     /// Connects, waiting for a database that is away, at most `wait`.
     pub async fn open_within(&mut self, wait: Duration, stop: &mut Stop) -> Result<(), Error> {
         let client = self.target.connect_within(wait, stop).await?;
-        self.furnish(client).await?;
-        self.counters.connected.store(true, Relaxed);
+        self.furnish(client, |_| Ok(())).await?;
+        self.books.counters.reached();
         Ok(())
     }
 
@@ -154,7 +227,11 @@ impl Link {
     pub async fn write_at_last(&mut self, batch: &Batch, longest: Duration, stop: &mut Stop) -> Result<bool, Error> {
         let mut backoff = Backoff::new(longest);
         loop {
-            match self.write(batch).await {
+            let written = match self.open(|_| Ok(())).await {
+                Ok(()) => self.write(batch).await,
+                Err(error) => Err(error),
+            };
+            match written {
                 Ok(()) => return Ok(true),
                 Err(error) if error.is_passing() => tracing::warn!(%error, "trying again"),
                 Err(error) => return Err(error),
@@ -168,9 +245,9 @@ impl Link {
 }
 
 /// Writes a batch statement by statement.
-async fn write(door: Arc<Door>, batch: Batch, rows: usize, counters: Arc<Counters>) -> Result<(), Error> {
+async fn write(door: Arc<Door>, batch: Batch, rows: usize, books: Books) -> Result<(), Error> {
     for part in batch.split(rows) {
-        counters.written(&door.write(&part).await?);
+        books.write(&door.write(&part).await?);
     }
     Ok(())
 }

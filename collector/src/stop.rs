@@ -1,47 +1,59 @@
-//! SIGTERM and SIGINT ask for an end; everybody who holds a [`Stop`] hears it.
+//! SIGTERM and SIGINT ask for an end, and so may a part of the program; everybody who holds a [`Stop`] hears it.
 
 use crate::error::Error;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
 /// Whether an end was asked for.
 #[derive(Clone, Debug)]
-pub struct Stop(watch::Receiver<bool>);
+pub struct Stop {
+    asked: watch::Receiver<bool>,
+    ask: Arc<watch::Sender<bool>>,
+}
 
 impl Stop {
     /// Listens for the signals from now on.
     pub fn on_signals() -> Result<Self, Error> {
         let mut terminate = signal(SignalKind::terminate()).map_err(Error::Signals)?;
         let mut interrupt = signal(SignalKind::interrupt()).map_err(Error::Signals)?;
-        let (sender, receiver) = watch::channel(false);
+        let (sender, asked) = watch::channel(false);
+        let sender = Arc::new(sender);
+        let by_signal = sender.clone();
         tokio::spawn(async move {
             let name = tokio::select! {
                 _ = terminate.recv() => "SIGTERM",
                 _ = interrupt.recv() => "SIGINT",
             };
             tracing::info!(signal = name, "ending; what is in hand is written first");
-            sender.send_replace(true);
+            by_signal.send_replace(true);
             // Later signals are heard and change nothing: the end is under way and its time is limited.
-            sender.closed().await;
+            by_signal.closed().await;
         });
-        Ok(Stop(receiver))
+        Ok(Stop { asked, ask: sender })
     }
 
-    /// For tests and embedders: an end is asked for by sending `true`.
-    pub fn by_hand() -> (watch::Sender<bool>, Self) {
-        let (sender, receiver) = watch::channel(false);
-        (sender, Stop(receiver))
+    /// Hears no signals, only [`Stop::ask`].
+    pub fn within() -> Self {
+        let (sender, asked) = watch::channel(false);
+        let ask = Arc::new(sender);
+        Stop { asked, ask }
+    }
+
+    /// Asks for it from inside.
+    pub fn ask(&self) {
+        self.ask.send_replace(true);
     }
 
     /// Whether it has been asked for.
     pub fn is_asked(&self) -> bool {
-        *self.0.borrow()
+        *self.asked.borrow()
     }
 
     /// Returns when it is asked for.
     pub async fn asked(&mut self) {
-        if self.0.wait_for(|asked| *asked).await.is_err() {
+        if self.asked.wait_for(|asked| *asked).await.is_err() {
             // Nobody is left who could ask.
             std::future::pending::<()>().await;
         }

@@ -7,8 +7,8 @@ use crate::error::Error;
 use crate::fleet::Fleet;
 use crate::history::History;
 use crate::lanes::Lanes;
-use crate::link::Link;
-use crate::settings::{Backfill, Settings};
+use crate::link::{Books, Link};
+use crate::settings::{Backfill, Settings, spool_folder};
 use crate::simulator::Simulator;
 use crate::stop::Stop;
 use crate::store::{self, Registration};
@@ -52,7 +52,10 @@ pub(crate) async fn run(settings: &Settings, wanted: &Backfill) -> Result<(), Er
         since: from,
         overwrite: false,
     };
-    let mut link = Link::new(target.clone(), registration, common, counters.clone());
+    // History can be made again, and does without a spool; where its folder would be, refused rows are kept.
+    let folder = spool_folder(settings, None, &target).ok();
+    let books = Books::new(settings, folder.as_deref(), counters.clone());
+    let mut link = Link::new(target.clone(), registration, common, books);
     link.open_within(common.wait, &mut stop).await?;
 
     let began = Instant::now();
@@ -117,6 +120,7 @@ fn report(counters: &Counters, fleet: &Fleet, began: Instant, complete: bool) {
         rows,
         stored = counters.stored.load(Relaxed),
         duplicates = counters.duplicates.load(Relaxed),
+        conflicts = counters.conflicts.load(Relaxed),
         refused = counters.refused.load(Relaxed),
         seconds = format!("{seconds:.1}"),
         rows_per_second = format!("{:.0}", rows as f64 / seconds),

@@ -3,4 +3,5 @@
 pub(crate) mod backfill;
 pub(crate) mod devices;
 pub(crate) mod health;
+pub(crate) mod resend;
 pub(crate) mod simulate;

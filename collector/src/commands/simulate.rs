@@ -6,16 +6,16 @@ use crate::courier::Courier;
 use crate::database::Target;
 use crate::error::Error;
 use crate::http;
-use crate::link::Link;
+use crate::link::{Books, Link};
 use crate::live::Live;
-use crate::settings::{Settings, Simulate};
+use crate::parts::Parts;
+use crate::settings::{Settings, Simulate, spool_folder};
 use crate::simulator::Simulator;
 use crate::spool::Spool;
 use crate::stop::Stop;
 use crate::store::{self, Registration};
 use crate::ticks::{Micros, now};
 use crate::truth::Truth;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
@@ -34,7 +34,12 @@ pub(crate) async fn run(settings: &Settings, wanted: &Simulate) -> Result<(), Er
         Some(address) => Some(http::listen(address, wanted.metrics_public).await?),
         None => None,
     };
-    let mut spool = Spool::open(&spool_folder(settings, wanted, &target)?, wanted.spool_max)?;
+    let folder = spool_folder(settings, wanted.spool_dir.as_deref(), &target)?;
+    let mut spool = Spool::open(&folder, wanted.spool_max)?;
+    match wanted.spool_adopt {
+        true => spool.adopt(&target.id()),
+        false => spool.belongs_to(&target.id())?,
+    }
     let truth = Truth::new(common.truth.as_deref(), fleet.devices.iter().map(|d| &*d.id))?;
     let live = Live::new(scenario, Simulator::new(scenario, &fleet), truth, now());
     let registration = Registration {
@@ -43,8 +48,9 @@ pub(crate) async fn run(settings: &Settings, wanted: &Simulate) -> Result<(), Er
         since: waiting_since(&mut spool)?.unwrap_or(Micros::MAX).min(live.since()),
         overwrite: false,
     };
-    let mut link = Link::new(target.clone(), registration, common, counters.clone());
-    match link.open().await {
+    let books = Books::new(settings, Some(&folder), counters.clone());
+    let mut link = Link::new(target.clone(), registration, common, books);
+    match link.open(|database| spool.belongs_to(database)).await {
         Ok(()) => tracing::info!(database = target.name(), devices = fleet.devices.len(), "simulating"),
         Err(error) if error.is_passing() => {
             tracing::warn!(%error, "simulating; data wait in the spool until it answers")
@@ -52,34 +58,43 @@ pub(crate) async fn run(settings: &Settings, wanted: &Simulate) -> Result<(), Er
         Err(error) => return Err(error),
     }
 
-    let mut helpers = tokio::task::JoinSet::new();
+    let mut parts = Parts::new(counters.clone(), stop.clone());
     if let Some(listener) = pages {
-        helpers.spawn(http::serve(listener, counters.clone()));
+        parts.start(
+            "server of /metrics and /health",
+            http::serve(listener, counters.clone()),
+        );
     }
     if !wanted.calculate_every.is_zero() {
-        helpers.spawn(calculate(target, wanted.calculate_every, live.since()));
+        parts.start(
+            "calculation of KPIs",
+            calculate(target, wanted.calculate_every, live.since()),
+        );
     }
     let (sender, inbox) = mpsc::channel(INBOX);
     let courier = Courier::new(link, spool, common, counters.clone());
     let courier = tokio::spawn(courier.run(inbox, stop.clone(), wanted.grace));
-    simulate(live, stop, sender, common.interval, common.rows(), &counters).await?;
+    let ended = parts
+        .watch_over(simulate(live, stop, sender, common.interval, common.rows(), &counters))
+        .await;
     courier.await.map_err(|_| Error::Ended("courier"))?;
     tracing::info!(
         samples = counters.produced.load(Relaxed),
         stored = counters.stored.load(Relaxed),
         duplicates = counters.duplicates.load(Relaxed),
+        conflicts = counters.conflicts.load(Relaxed),
         refused = counters.refused.load(Relaxed),
         lost = counters.lost.load(Relaxed),
         spooled = counters.spool_batches.load(Relaxed),
         "ended"
     );
-    Ok(())
+    ended
 }
 
 /// The earliest time of the data an earlier run has left; the devices were there by then.
 fn waiting_since(spool: &mut Spool) -> Result<Option<Micros>, Error> {
     let oldest = spool.oldest(1)?;
-    Ok(oldest.and_then(|(_, batch)| batch.span()).map(|(first, _)| first))
+    Ok(oldest.and_then(|waiting| waiting.batch.span()).map(|(first, _)| first))
 }
 
 /// Hands on what happens until an end is asked for, then what is in hand.
@@ -128,27 +143,4 @@ async fn calculate(target: Target, every: Duration, since: Micros) {
             Err(error) => tracing::warn!(%error, "KPIs were not calculated; trying again next time"),
         }
     }
-}
-
-/// A folder for this collector and this database: what waits for one must never reach another.
-fn spool_folder(settings: &Settings, wanted: &Simulate, target: &Target) -> Result<PathBuf, Error> {
-    if let Some(folder) = &wanted.spool_dir {
-        return Ok(folder.clone());
-    }
-    let absolute = |name: &str| {
-        std::env::var_os(name)
-            .map(PathBuf::from)
-            .filter(|path| path.is_absolute())
-    };
-    let state = absolute("XDG_STATE_HOME").or_else(|| Some(absolute("HOME")?.join(".local/state")));
-    let state = state.ok_or_else(|| {
-        Error::setting(
-            "--spool-dir",
-            "is not given, and there is no home folder to put the spool into",
-            "name a folder",
-        )
-    })?;
-    let plain = |text: &str| text.replace(|c: char| !c.is_ascii_alphanumeric() && c != '-' && c != '_', "_");
-    let name = format!("{}-{}", plain(&settings.common.collector_id), plain(target.name()));
-    Ok(state.join("iot-kpi-collector").join(name))
 }

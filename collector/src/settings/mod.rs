@@ -5,6 +5,7 @@ mod values;
 
 pub use file::SettingsFile;
 
+use crate::database::Target;
 use crate::error::Error;
 use crate::fleet::Fleet;
 use crate::simulator::Scenario;
@@ -14,7 +15,7 @@ use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use std::ffi::OsString;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Feeds pg_iot_kpi with the data of a simulated fleet.
@@ -47,6 +48,8 @@ pub enum Command {
     Backfill(Backfill),
     /// Registers the devices and lists them
     Devices(Devices),
+    /// Sends rows again that the store has refused
+    Resend(Resend),
     /// Asks a running simulate how it is; for health checks, ends with 0 when it is well
     Health(Health),
 }
@@ -129,6 +132,14 @@ pub struct Common {
     #[arg(long, global = true, env = "IOT_KPI_WRITERS", default_value_t = 2, value_name = "N",
           value_parser = clap::value_parser!(u32).range(1..=64))]
     pub writers: u32,
+    /// Where rows are kept that the store refuses, a JSON object a line; `resend` sends them again [default:
+    /// dead-letters.jsonl in the spool's folder]
+    #[arg(long, global = true, env = "IOT_KPI_DEAD_LETTERS", value_name = "FILE")]
+    pub dead_letters: Option<PathBuf>,
+    /// Most bytes of that file; when it is full, refused rows are lost, which is counted and logged
+    #[arg(long, global = true, env = "IOT_KPI_DEAD_LETTERS_MAX", value_parser = values::size, default_value = "64M",
+          value_name = "SIZE")]
+    pub dead_letters_max: u64,
     /// Longest pause between two tries to reach a database that is away
     #[arg(long, global = true, env = "IOT_KPI_RETRY_MAX", value_parser = values::positive_duration,
           default_value = "30s")]
@@ -161,6 +172,9 @@ pub struct Simulate {
     /// Most bytes that wait there; when it is full, new data are not taken, which is counted and logged
     #[arg(long, env = "IOT_KPI_SPOOL_MAX", value_parser = values::size, default_value = "256M", value_name = "SIZE")]
     pub spool_max: u64,
+    /// Deliver what waits there for a database whose place this one has taken, restored or upgraded
+    #[arg(long)]
+    pub spool_adopt: bool,
     /// How often to have KPIs calculated; 0 for never
     #[arg(long, env = "IOT_KPI_CALCULATE_EVERY", value_parser = values::duration, default_value = "1h")]
     pub calculate_every: Duration,
@@ -199,6 +213,14 @@ pub struct Devices {
     /// Bring devices that are registered differently in line with the fleet
     #[arg(long, conflicts_with = "list_only")]
     pub overwrite: bool,
+}
+
+/// Settings of `resend`.
+#[derive(Debug, Args)]
+pub struct Resend {
+    /// A file of dead letters, mended or as it is
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
 }
 
 /// Settings of `health`.
@@ -282,6 +304,29 @@ impl Common {
             trouble: self.trouble,
         }
     }
+}
+
+/// A folder for this collector and this database: what waits for one must never reach another.
+pub(crate) fn spool_folder(settings: &Settings, given: Option<&Path>, target: &Target) -> Result<PathBuf, Error> {
+    if let Some(folder) = given {
+        return Ok(folder.to_owned());
+    }
+    let absolute = |name: &str| {
+        std::env::var_os(name)
+            .map(PathBuf::from)
+            .filter(|path| path.is_absolute())
+    };
+    let state = absolute("XDG_STATE_HOME").or_else(|| Some(absolute("HOME")?.join(".local/state")));
+    let state = state.ok_or_else(|| {
+        Error::setting(
+            "--spool-dir",
+            "is not given, and there is no home folder to put the spool into",
+            "name a folder",
+        )
+    })?;
+    let plain = |text: &str| text.replace(|c: char| !c.is_ascii_alphanumeric() && c != '-' && c != '_', "_");
+    let name = format!("{}-{}", plain(&settings.common.collector_id), plain(target.name()));
+    Ok(state.join("iot-kpi-collector").join(name))
 }
 
 /// Before the command's name or after it.

@@ -1,81 +1,12 @@
-//! The collector against a database that dies and comes back: nothing is lost, nothing is doubled.
+//! A database that dies and comes back, and a collector that does.
 
-#![allow(
-    clippy::unwrap_used,
-    reason = "in tests a panic is the message, outside a #[test] function too"
-)]
-
-use std::collections::BTreeMap;
+use super::simulation::{Simulation, collector, durable, folder, spooled, stored, totals};
+use chrono::{DateTime, Utc};
+use iot_kpi_tests::postgres::{Database, Stop, shared};
+use serde_json::Value;
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
-
-use chrono::{DateTime, Utc};
-use iot_kpi_tests::installation::target;
-use iot_kpi_tests::postgres::{Database, Postgres, Stop, shared};
-use rustix::process::{Pid, Signal, kill_process};
-use serde_json::Value;
-
-/// Attempts, failed ones, beats and bytes of each device.
-type Totals = BTreeMap<String, [i64; 4]>;
-
-/// A live collector whose devices fail all the time, with a folder for its things.
-struct Simulation {
-    child: Child,
-    log: PathBuf,
-    truth: PathBuf,
-}
-
-impl Simulation {
-    fn start(folder: &Path, run: u32, uri: &str) -> Self {
-        let (log, truth) = (folder.join(format!("log{run}")), folder.join(format!("truth{run}")));
-        let child = collector()
-            // So many that some fail whatever the time of day: live data are of the present.
-            .args(["simulate", "--interval", "200ms", "--trouble", "18", "--devices", "60"])
-            .args(["--retry-max", "500ms", "--grace", "2s", "--calculate-every", "0"])
-            .arg("--spool-dir")
-            .arg(folder.join("spool"))
-            .arg("--truth")
-            .arg(&truth)
-            .env("IOT_KPI_DATABASE_URL", uri)
-            .stderr(fs::File::create(&log).unwrap())
-            .spawn()
-            .unwrap_or_else(|error| panic!("start the collector: {error}; `cargo build` makes it"));
-        Self { child, log, truth }
-    }
-
-    fn log(&self) -> String {
-        fs::read_to_string(&self.log).unwrap()
-    }
-
-    fn wait_until_log_has(&self, text: &str) {
-        let deadline = Instant::now() + Duration::from_secs(30);
-        while !self.log().contains(text) {
-            assert!(Instant::now() < deadline, "no {text:?} in the log:\n{}", self.log());
-            sleep(Duration::from_millis(20));
-        }
-    }
-
-    /// Ends it as a service manager does, and reads what truly happened.
-    fn terminate(mut self) -> Vec<Value> {
-        kill_process(Pid::from_child(&self.child), Signal::TERM).unwrap();
-        let status = self.child.wait().unwrap();
-        assert!(status.success(), "{}", self.log());
-        assert!(self.log().contains("lost=0"), "{}", self.log());
-        let text = fs::read_to_string(&self.truth).unwrap();
-        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
-    }
-}
-
-impl Drop for Simulation {
-    fn drop(&mut self) {
-        // After a failed assertion; a process that has ended cannot be killed again.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
 
 #[test]
 fn a_crash_of_the_database_loses_and_doubles_nothing() {
@@ -172,6 +103,41 @@ fn what_waits_in_the_spool_survives_the_collector() {
     assert_eq!(spooled(&folder), 0);
 }
 
+/// Killed again and again while the database is away: what it had put into its spool is all there.
+#[test]
+fn what_waits_in_the_spool_survives_kills() {
+    let folder = folder("collector_kills");
+    let mut server = durable();
+    let uri = server.store("kills").uri();
+    let first = Simulation::start(&folder, 1, &uri);
+    first.wait_until("storing", |s| s.metric("stored_total") > 500.0);
+    server.stop(Stop::Immediate).unwrap();
+    first.wait_until("spooling", |s| s.metric("spool_batches") > 3.0);
+    let mut waiting = first.metric("spool_batches");
+    first.kill();
+    for run in 2..5 {
+        let again = Simulation::start(&folder, run, &uri);
+        again.wait_until_log_has("simulating");
+        assert!(again.metric("spool_batches") >= waiting, "{}", again.log());
+        let more = waiting + 3.0;
+        again.wait_until("spooling", |s| s.metric("spool_batches") > more);
+        waiting = again.metric("spool_batches");
+        again.kill();
+    }
+    server.start().unwrap();
+    let last = Simulation::start(&folder, 5, &uri);
+    last.wait_until_log_has("everything that waited is delivered");
+    for name in ["lost_total", "spool_damaged_total", "refused_total", "spool_bytes"] {
+        assert_eq!(last.metric(name), 0.0, "{name}");
+    }
+    last.terminate();
+    assert_eq!(spooled(&folder), 0);
+    // Each of the five has left its mark.
+    let rounds = "SELECT count(*) FROM iot.device_status_history WHERE device_id = 'collector-1'";
+    let rounds: i64 = server.database("kills").client().query_one(rounds, &[]).unwrap().get(0);
+    assert!(rounds >= 5, "{rounds}");
+}
+
 #[test]
 fn a_missing_store_is_named_with_its_remedy_and_made_on_demand() {
     let database = shared().create_database("collector_no_store").unwrap();
@@ -221,55 +187,6 @@ fn the_collector_watches_over_its_devices() {
         seen,
         [("collector".to_owned(), false), ("temperature".to_owned(), true)]
     );
-}
-
-fn collector() -> Command {
-    let program = std::env::current_exe().unwrap();
-    let folder = program.parent().and_then(Path::parent).unwrap();
-    let mut command = Command::new(folder.join("iot-kpi-collector"));
-    command.stdin(Stdio::null());
-    command
-}
-
-/// A server that keeps what it has confirmed, as a real one does.
-fn durable() -> Postgres {
-    Postgres::temporary(&["synchronous_commit=on"]).unwrap_or_else(|error| panic!("{error:#}"))
-}
-
-fn folder(name: &str) -> PathBuf {
-    let folder = target().join("tests").join(name);
-    let _ = fs::remove_dir_all(&folder);
-    fs::create_dir_all(&folder).unwrap();
-    folder
-}
-
-fn spooled(folder: &Path) -> usize {
-    let entries = fs::read_dir(folder.join("spool"))
-        .unwrap()
-        .map(|entry| entry.unwrap().path());
-    entries
-        .filter(|path| path.extension().is_some_and(|extension| extension == "spool"))
-        .count()
-}
-
-fn totals(truth: &[Value]) -> Totals {
-    let end = truth.last().unwrap();
-    assert_eq!(end["kind"], "end");
-    let counts = |device: &Value| ["attempts", "failed", "beats", "bytes"].map(|name| device[name].as_i64().unwrap());
-    let devices = end["devices"].as_array().unwrap().iter();
-    devices
-        .map(|device| (device["device_id"].as_str().unwrap().to_owned(), counts(device)))
-        .collect()
-}
-
-fn stored(database: &Database<'_>) -> Totals {
-    let sql = "SELECT device_id, count(*) FILTER (WHERE metric = 'error'), count(*) FILTER (WHERE metric = 'error' AND value = 1),
-                      count(*) FILTER (WHERE metric = 'heartbeat'), coalesce(sum(value) FILTER (WHERE metric = 'bytes'), 0)::bigint
-               FROM iot.device_metrics WHERE device_id <> 'collector-1' GROUP BY device_id";
-    let rows = database.client().query(sql, &[]).unwrap();
-    rows.iter()
-        .map(|row| (row.get(0), [row.get(1), row.get(2), row.get(3), row.get(4)]))
-        .collect()
 }
 
 fn outages_that_ended(truth: &[Value]) -> Vec<(String, DateTime<Utc>)> {
