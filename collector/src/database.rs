@@ -9,11 +9,11 @@ use self::conninfo::ConnInfo;
 pub use self::id::DatabaseId;
 use self::password::Source;
 use self::tls::{Mode, Tls};
-use crate::backoff::Backoff;
 use crate::error::{Cause, Error};
+use crate::runtime::shutdown::Shutdown;
 use crate::settings::Settings;
-use crate::stop::Stop;
-use crate::trouble::Trouble;
+use crate::sink::backoff::Backoff;
+use crate::sink::trouble::Trouble;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -185,18 +185,18 @@ impl Target {
     }
 
     /// As [`Target::connect`], waiting for a database that is away, at most `wait`.
-    pub async fn connect_within(&self, wait: Duration, stop: &mut Stop) -> Result<Client, Error> {
+    pub async fn connect_within(&self, wait: Duration, shutdown: &mut Shutdown) -> Result<Client, Error> {
         let (since, mut backoff) = (Instant::now(), Backoff::new(Duration::from_secs(1)));
         loop {
             match self.connect().await {
-                Err(error) if error.is_passing() && since.elapsed() < wait && !stop.is_asked() => {
+                Err(error) if error.is_passing() && since.elapsed() < wait && !shutdown.is_requested() => {
                     if backoff.tries() == 0 {
                         tracing::warn!(%error, ?wait, "waiting for it");
                     }
                 }
                 done => return done,
             }
-            stop.or_after(backoff.pause()).await;
+            shutdown.or_after(backoff.pause()).await;
         }
     }
 

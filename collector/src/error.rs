@@ -1,6 +1,6 @@
 //! What can go wrong, in words that name the value and the remedy.
 
-use crate::trouble::Trouble;
+use crate::sink::trouble::Trouble;
 use std::path::PathBuf;
 
 /// The collector's errors; each one's text ends with what to do about it.

@@ -2,8 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "in a test, a panic is the message")]
 
-use iot_kpi_collector::batch::{Batch, Sample};
-use iot_kpi_collector::spool::{Kept, Loss, Spool};
+use iot_kpi_collector::pipeline::batch::{Batch, Sample};
+use iot_kpi_collector::pipeline::spool::{Kept, Loss, Spool};
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Command, Stdio};

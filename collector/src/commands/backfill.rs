@@ -1,19 +1,19 @@
 //! `backfill`: the history up to now, and its KPIs.
 
-use crate::batch::Batch;
-use crate::counters::Counters;
 use crate::database::Target;
 use crate::error::Error;
-use crate::fleet::Fleet;
-use crate::history::History;
-use crate::lanes::Lanes;
-use crate::link::{Books, Link};
+use crate::pipeline::batch::Batch;
+use crate::runtime::metrics::Metrics;
+use crate::runtime::shutdown::Shutdown;
+use crate::runtime::time_grid::{now, text};
 use crate::settings::{Backfill, Settings, spool_folder};
-use crate::simulator::Simulator;
-use crate::stop::Stop;
-use crate::store::{self, Registration};
-use crate::ticks::{now, text};
-use crate::truth::Truth;
+use crate::sink::lanes::Lanes;
+use crate::sink::link::{Books, Link};
+use crate::sink::registry::{self, Registration};
+use crate::source::simulation::Simulator;
+use crate::source::simulation::fleet::Fleet;
+use crate::source::simulation::ground_truth::GroundTruth;
+use crate::source::simulation::history::History;
 use indicatif::{ProgressBar, ProgressStyle};
 use std::cell::Cell;
 use std::io::IsTerminal;
@@ -29,7 +29,7 @@ const AHEAD: usize = 4;
 const BETWEEN_LINES: Duration = Duration::from_secs(5);
 
 pub(crate) async fn run(settings: &Settings, wanted: &Backfill) -> Result<(), Error> {
-    let mut stop = Stop::on_signals()?;
+    let mut shutdown = Shutdown::on_signals()?;
     let common = &settings.common;
     let (scenario, fleet) = (common.scenario(), common.fleet());
     let until = wanted.until.unwrap_or_else(now);
@@ -44,7 +44,7 @@ pub(crate) async fn run(settings: &Settings, wanted: &Backfill) -> Result<(), Er
             "make it longer, or --interval shorter",
         ));
     }
-    let counters = Arc::new(Counters::default());
+    let metrics = Arc::new(Metrics::default());
     let target = Target::from_settings(settings)?;
     let registration = Registration {
         fleet: fleet.clone(),
@@ -54,9 +54,9 @@ pub(crate) async fn run(settings: &Settings, wanted: &Backfill) -> Result<(), Er
     };
     // History can be made again, and does without a spool; where its folder would be, refused rows are kept.
     let folder = spool_folder(settings, None, &target).ok();
-    let books = Books::new(settings, folder.as_deref(), counters.clone());
+    let books = Books::new(settings, folder.as_deref(), metrics.clone());
     let mut link = Link::new(target.clone(), registration, common, books);
-    link.open_within(common.wait, &mut stop).await?;
+    link.open_within(common.wait, &mut shutdown).await?;
 
     let began = Instant::now();
     tracing::info!(
@@ -65,7 +65,7 @@ pub(crate) async fn run(settings: &Settings, wanted: &Backfill) -> Result<(), Er
         devices = fleet.devices.len(),
         "writing history"
     );
-    let truth = Truth::new(common.truth.as_deref(), fleet.devices.iter().map(|d| &*d.id))?;
+    let truth = GroundTruth::new(common.truth.as_deref(), fleet.devices.iter().map(|d| &*d.id))?;
     let simulator = Simulator::new(scenario, &fleet);
     let progress = Progress::new(history.reports(&simulator));
     let (sender, mut batches) = mpsc::channel::<(Batch, u64)>(AHEAD);
@@ -75,13 +75,13 @@ pub(crate) async fn run(settings: &Settings, wanted: &Backfill) -> Result<(), Er
         common.writers as usize,
         fleet.collector.clone(),
         common.retry_max,
-        &stop,
+        &shutdown,
     )
     .await;
     let mut complete = true;
     while let Some((batch, reports)) = batches.recv().await {
-        counters.produced.fetch_add(batch.len() as u64, Relaxed);
-        if stop.is_asked() || !lanes.write(batch).await {
+        metrics.produced.fetch_add(batch.len() as u64, Relaxed);
+        if shutdown.is_requested() || !lanes.write(batch).await {
             complete = false;
             break;
         }
@@ -92,7 +92,7 @@ pub(crate) async fn run(settings: &Settings, wanted: &Backfill) -> Result<(), Er
     complete &= lanes.end().await?;
     maker.await.map_err(|_| Error::Ended("simulator"))??;
     progress.end();
-    report(&counters, &fleet, began, complete);
+    report(&metrics, &fleet, began, complete);
     if complete && !wanted.no_calculate {
         calculate(&target, from, to).await;
     }
@@ -102,7 +102,7 @@ pub(crate) async fn run(settings: &Settings, wanted: &Backfill) -> Result<(), Er
 fn make(
     history: History,
     simulator: &Simulator,
-    truth: Truth,
+    truth: GroundTruth,
     sender: &mpsc::Sender<(Batch, u64)>,
 ) -> Result<(), Error> {
     history.make(simulator, truth, |batch, reports| {
@@ -113,15 +113,15 @@ fn make(
     })
 }
 
-fn report(counters: &Counters, fleet: &Fleet, began: Instant, complete: bool) {
-    let (rows, seconds) = (counters.produced.load(Relaxed), began.elapsed().as_secs_f64());
+fn report(metrics: &Metrics, fleet: &Fleet, began: Instant, complete: bool) {
+    let (rows, seconds) = (metrics.produced.load(Relaxed), began.elapsed().as_secs_f64());
     tracing::info!(
         devices = fleet.devices.len(),
         rows,
-        stored = counters.stored.load(Relaxed),
-        duplicates = counters.duplicates.load(Relaxed),
-        conflicts = counters.conflicts.load(Relaxed),
-        refused = counters.refused.load(Relaxed),
+        stored = metrics.stored.load(Relaxed),
+        duplicates = metrics.duplicates.load(Relaxed),
+        conflicts = metrics.conflicts.load(Relaxed),
+        refused = metrics.refused.load(Relaxed),
         seconds = format!("{seconds:.1}"),
         rows_per_second = format!("{:.0}", rows as f64 / seconds),
         "{}",
@@ -136,7 +136,7 @@ fn report(counters: &Counters, fleet: &Fleet, began: Instant, complete: bool) {
 /// KPIs can be had without calculations, only slower: a failure here is no failure of the command.
 async fn calculate(target: &Target, from: i64, to: i64) {
     let calculated = match target.connect().await {
-        Ok(client) => store::calculate(&client, from, to).await,
+        Ok(client) => registry::calculate(&client, from, to).await,
         Err(error) => Err(error),
     };
     match calculated {

@@ -2,10 +2,10 @@
 
 use crate::database::Target;
 use crate::error::Error;
+use crate::runtime::shutdown::Shutdown;
+use crate::runtime::time_grid::now;
 use crate::settings::{Devices, Settings};
-use crate::stop::Stop;
-use crate::store::{self, Registration};
-use crate::ticks::now;
+use crate::sink::registry::{self, Registration};
 use chrono::{DateTime, Utc};
 use std::io::Write;
 use tokio_postgres::Client;
@@ -21,11 +21,11 @@ const HEADINGS: [&str; 7] = [
 ];
 
 pub(crate) async fn run(settings: &Settings, wanted: &Devices) -> Result<(), Error> {
-    let mut stop = Stop::on_signals()?;
+    let mut shutdown = Shutdown::on_signals()?;
     let common = &settings.common;
     let target = Target::from_settings(settings)?;
-    let client = target.connect_within(common.wait, &mut stop).await?;
-    store::ensure(&client, &target, common.create_store).await?;
+    let client = target.connect_within(common.wait, &mut shutdown).await?;
+    registry::ensure(&client, &target, common.create_store).await?;
     if !wanted.list_only {
         let (fleet, interval) = (common.fleet(), common.interval);
         let registration = Registration {
@@ -34,7 +34,7 @@ pub(crate) async fn run(settings: &Settings, wanted: &Devices) -> Result<(), Err
             since: now(),
             overwrite: wanted.overwrite,
         };
-        store::register(&client, &registration).await?;
+        registry::register(&client, &registration).await?;
     }
     print(&list(&client).await?);
     Ok(())

@@ -1,26 +1,26 @@
 //! `resend`: rows that the store has refused, once more.
 
-use crate::batch::Batch;
 use crate::database::Target;
-use crate::dead_letters::{self, Content};
-use crate::door::{Door, Receipt};
 use crate::error::Error;
+use crate::pipeline::batch::Batch;
+use crate::pipeline::dead_letters::{self, Content};
+use crate::runtime::shutdown::Shutdown;
 use crate::settings::{Resend, Settings};
-use crate::stop::Stop;
-use crate::store;
+use crate::sink::ingest::{Ingest, Receipt};
+use crate::sink::registry;
 use std::io::Write;
 
 pub(crate) async fn run(settings: &Settings, wanted: &Resend) -> Result<(), Error> {
-    let mut stop = Stop::on_signals()?;
+    let mut shutdown = Shutdown::on_signals()?;
     let common = &settings.common;
     let Content { rows, strangers } = dead_letters::read(&wanted.file)?;
     for (line, problem) in &strangers {
         tracing::error!(file = %wanted.file.display(), line, problem, "is no dead letter and is passed over");
     }
     let target = Target::from_settings(settings)?;
-    let client = target.connect_within(common.wait, &mut stop).await?;
-    store::ensure(&client, &target, false).await?;
-    let door = Door::open(client).await?;
+    let client = target.connect_within(common.wait, &mut shutdown).await?;
+    registry::ensure(&client, &target, false).await?;
+    let door = Ingest::open(client).await?;
     let mut all = Batch::default();
     rows.into_iter().for_each(|row| all.append(row));
     let (sent, mut receipt) = (all.len(), Receipt::default());

@@ -1,35 +1,35 @@
-//! `simulate`: live data until it is told to stop.
+//! `simulate`: live data until it is told to shutdown.
 
-use crate::batch::Batch;
-use crate::counters::Counters;
-use crate::courier::Courier;
 use crate::database::Target;
 use crate::error::Error;
-use crate::http;
-use crate::link::{Books, Link};
-use crate::live::Live;
-use crate::parts::Parts;
+use crate::pipeline::batch::Batch;
+use crate::pipeline::delivery::Delivery;
+use crate::pipeline::spool::Spool;
+use crate::runtime::http;
+use crate::runtime::metrics::Metrics;
+use crate::runtime::shutdown::Shutdown;
+use crate::runtime::tasks::Tasks;
+use crate::runtime::time_grid::{Micros, now};
 use crate::settings::{Settings, Simulate, spool_folder};
-use crate::simulator::Simulator;
-use crate::spool::Spool;
-use crate::stop::Stop;
-use crate::store::{self, Registration};
-use crate::ticks::{Micros, now};
-use crate::truth::Truth;
+use crate::sink::link::{Books, Link};
+use crate::sink::registry::{self, Registration};
+use crate::source::simulation::Simulator;
+use crate::source::simulation::ground_truth::GroundTruth;
+use crate::source::simulation::live::Live;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 use tokio::sync::mpsc;
 
-/// Batches between the simulation and the courier; a courier busy with one try takes them when it is done.
+/// Batches between the simulation and the delivery; a delivery busy with one try takes them when it is done.
 const INBOX: usize = 256;
 
 pub(crate) async fn run(settings: &Settings, wanted: &Simulate) -> Result<(), Error> {
-    let stop = Stop::on_signals()?;
+    let shutdown = Shutdown::on_signals()?;
     let common = &settings.common;
     let (scenario, fleet) = (common.scenario(), common.fleet());
     let target = Target::from_settings(settings)?;
-    let counters = Arc::new(Counters::default());
+    let metrics = Arc::new(Metrics::default());
     let pages = match wanted.metrics_listen {
         Some(address) => Some(http::listen(address, wanted.metrics_public).await?),
         None => None,
@@ -40,7 +40,7 @@ pub(crate) async fn run(settings: &Settings, wanted: &Simulate) -> Result<(), Er
         true => spool.adopt(&target.id()),
         false => spool.belongs_to(&target.id())?,
     }
-    let truth = Truth::new(common.truth.as_deref(), fleet.devices.iter().map(|d| &*d.id))?;
+    let truth = GroundTruth::new(common.truth.as_deref(), fleet.devices.iter().map(|d| &*d.id))?;
     let live = Live::new(scenario, Simulator::new(scenario, &fleet), truth, now());
     let registration = Registration {
         fleet: fleet.clone(),
@@ -48,7 +48,7 @@ pub(crate) async fn run(settings: &Settings, wanted: &Simulate) -> Result<(), Er
         since: waiting_since(&mut spool)?.unwrap_or(Micros::MAX).min(live.since()),
         overwrite: false,
     };
-    let books = Books::new(settings, Some(&folder), counters.clone());
+    let books = Books::new(settings, Some(&folder), metrics.clone());
     let mut link = Link::new(target.clone(), registration, common, books);
     match link.open(|database| spool.belongs_to(database)).await {
         Ok(()) => tracing::info!(database = target.name(), devices = fleet.devices.len(), "simulating"),
@@ -58,12 +58,9 @@ pub(crate) async fn run(settings: &Settings, wanted: &Simulate) -> Result<(), Er
         Err(error) => return Err(error),
     }
 
-    let mut parts = Parts::new(counters.clone(), stop.clone());
+    let mut parts = Tasks::new(metrics.clone(), shutdown.clone());
     if let Some(listener) = pages {
-        parts.start(
-            "server of /metrics and /health",
-            http::serve(listener, counters.clone()),
-        );
+        parts.start("server of /metrics and /health", http::serve(listener, metrics.clone()));
     }
     if !wanted.calculate_every.is_zero() {
         parts.start(
@@ -72,20 +69,27 @@ pub(crate) async fn run(settings: &Settings, wanted: &Simulate) -> Result<(), Er
         );
     }
     let (sender, inbox) = mpsc::channel(INBOX);
-    let courier = Courier::new(link, spool, common, counters.clone());
-    let courier = tokio::spawn(courier.run(inbox, stop.clone(), wanted.grace));
+    let delivery = Delivery::new(link, spool, common, metrics.clone());
+    let delivery = tokio::spawn(delivery.run(inbox, shutdown.clone(), wanted.grace));
     let ended = parts
-        .watch_over(simulate(live, stop, sender, common.interval, common.rows(), &counters))
+        .watch_over(simulate(
+            live,
+            shutdown,
+            sender,
+            common.interval,
+            common.rows(),
+            &metrics,
+        ))
         .await;
-    courier.await.map_err(|_| Error::Ended("courier"))?;
+    delivery.await.map_err(|_| Error::Ended("delivery"))?;
     tracing::info!(
-        samples = counters.produced.load(Relaxed),
-        stored = counters.stored.load(Relaxed),
-        duplicates = counters.duplicates.load(Relaxed),
-        conflicts = counters.conflicts.load(Relaxed),
-        refused = counters.refused.load(Relaxed),
-        lost = counters.lost.load(Relaxed),
-        spooled = counters.spool_batches.load(Relaxed),
+        samples = metrics.produced.load(Relaxed),
+        stored = metrics.stored.load(Relaxed),
+        duplicates = metrics.duplicates.load(Relaxed),
+        conflicts = metrics.conflicts.load(Relaxed),
+        refused = metrics.refused.load(Relaxed),
+        lost = metrics.lost.load(Relaxed),
+        spooled = metrics.spool_batches.load(Relaxed),
         "ended"
     );
     ended
@@ -100,26 +104,26 @@ fn waiting_since(spool: &mut Spool) -> Result<Option<Micros>, Error> {
 /// Hands on what happens until an end is asked for, then what is in hand.
 async fn simulate(
     mut live: Live,
-    mut stop: Stop,
+    mut shutdown: Shutdown,
     sender: mpsc::Sender<Batch>,
     interval: Duration,
     rows: usize,
-    counters: &Counters,
+    metrics: &Metrics,
 ) -> Result<(), Error> {
     // What happens within a moment travels together.
     let together = (interval / 20).clamp(Duration::from_millis(5), Duration::from_secs(1));
-    while !stop.is_asked() {
-        hand_on(live.advance(now())?, &sender, rows, counters).await?;
+    while !shutdown.is_requested() {
+        hand_on(live.advance(now())?, &sender, rows, metrics).await?;
         let wait = Duration::from_micros((live.next() - now()).max(0).unsigned_abs());
-        stop.or_after(wait.max(together)).await;
+        shutdown.or_after(wait.max(together)).await;
     }
-    hand_on(live.end(now())?, &sender, rows, counters).await
+    hand_on(live.end(now())?, &sender, rows, metrics).await
 }
 
-async fn hand_on(batch: Batch, sender: &mpsc::Sender<Batch>, rows: usize, counters: &Counters) -> Result<(), Error> {
-    counters.produced.fetch_add(batch.len() as u64, Relaxed);
+async fn hand_on(batch: Batch, sender: &mpsc::Sender<Batch>, rows: usize, metrics: &Metrics) -> Result<(), Error> {
+    metrics.produced.fetch_add(batch.len() as u64, Relaxed);
     for part in batch.split(rows) {
-        sender.send(part).await.map_err(|_| Error::Ended("courier"))?;
+        sender.send(part).await.map_err(|_| Error::Ended("delivery"))?;
     }
     Ok(())
 }
@@ -132,7 +136,7 @@ async fn calculate(target: Target, every: Duration, since: Micros) {
         tokio::time::sleep(every).await;
         let to = now();
         let calculated = match target.connect().await {
-            Ok(client) => store::calculate(&client, from.div_euclid(HOUR) * HOUR - HOUR, to).await,
+            Ok(client) => registry::calculate(&client, from.div_euclid(HOUR) * HOUR - HOUR, to).await,
             Err(error) => Err(error),
         };
         match calculated {

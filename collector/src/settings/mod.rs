@@ -7,9 +7,9 @@ pub use file::SettingsFile;
 
 use crate::database::Target;
 use crate::error::Error;
-use crate::fleet::Fleet;
-use crate::simulator::Scenario;
-use crate::ticks::{Grid, Micros};
+use crate::runtime::time_grid::{Micros, TimeGrid};
+use crate::source::simulation::Scenario;
+use crate::source::simulation::fleet::Fleet;
 use clap::builder::BoolishValueParser;
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
@@ -300,7 +300,7 @@ impl Common {
     pub fn scenario(&self) -> Scenario {
         Scenario {
             seed: self.seed,
-            grid: Grid::new(self.interval),
+            grid: TimeGrid::new(self.interval),
             trouble: self.trouble,
         }
     }

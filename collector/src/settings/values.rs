@@ -1,6 +1,6 @@
 //! How durations, sizes and instants are written.
 
-use crate::ticks::Micros;
+use crate::runtime::time_grid::Micros;
 use chrono::DateTime;
 use std::time::Duration;
 

@@ -1,0 +1,3 @@
+//! Where samples come from: a source a folder.
+
+pub mod simulation;

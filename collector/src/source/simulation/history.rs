@@ -1,0 +1,265 @@
+//! A stretch of the past, as batches: day by day, and within a day a few devices at a time, the collector last.
+//!
+//! By device, because the store keeps rows that way; a few, so that several connections can write a batch, each for
+//! devices of its own; the collector last, because a device whose collector was not there is unknown and not down, so
+//! that a half-written day accuses nobody.
+
+use crate::error::Error;
+use crate::pipeline::batch::Batch;
+use crate::runtime::time_grid::Micros;
+use crate::source::simulation::ground_truth::{GroundTruth, Run};
+use crate::source::simulation::{Report, Scenario, Simulator};
+use std::ops::{ControlFlow, Range};
+
+const DAY: i64 = 86_400_000_000;
+/// Devices whose reports are made in turn.
+const ABREAST: usize = 8;
+/// Reports that a device makes in its turn.
+const TURN: usize = 60;
+
+/// What to make.
+#[derive(Clone, Copy, Debug)]
+pub struct History {
+    /// Seed and ticks.
+    pub scenario: Scenario,
+    /// First tick.
+    pub first: i64,
+    /// The tick after the last.
+    pub end: i64,
+    /// Most rows in a batch.
+    pub rows: usize,
+}
+
+impl History {
+    /// The last whole ticks before `until`, as many as `span` holds.
+    pub fn before(scenario: Scenario, until: Micros, span: Micros, rows: usize) -> Self {
+        let end = scenario.grid.tick_of(until);
+        History {
+            scenario,
+            first: end - span / scenario.grid.interval(),
+            end,
+            rows,
+        }
+    }
+
+    /// How many reports there will be.
+    pub fn reports(&self, simulator: &Simulator) -> u64 {
+        (simulator.devices.len() as u64 + 1) * self.end.abs_diff(self.first)
+    }
+
+    /// Makes it; `give` takes each batch, and how many reports have been made, and may stop it all.
+    pub fn make(
+        &self,
+        simulator: &Simulator,
+        mut truth: GroundTruth,
+        give: impl FnMut(Batch, u64) -> ControlFlow<()>,
+    ) -> Result<(), Error> {
+        let mut press = Press {
+            open: Batch::default(),
+            rows: self.rows.max(1),
+            reports: 0,
+            give,
+        };
+        let mut day = self.first;
+        while day < self.end {
+            let grid = self.scenario.grid;
+            let tomorrow = (grid.start(day).div_euclid(DAY) + 1) * DAY;
+            let next = grid.tick_of(tomorrow + grid.interval() - 1).clamp(day + 1, self.end);
+            let places: Vec<usize> = (0..simulator.devices.len()).collect();
+            for abreast in places.chunks(ABREAST) {
+                let mut stretches: Vec<_> = abreast.iter().map(|place| Stretch::of(*place, day..next)).collect();
+                while !stretches.is_empty() {
+                    for stretch in &mut stretches {
+                        let place = stretch.place;
+                        let report = |tick| {
+                            let report = simulator.devices[place].report(tick, tick == self.first);
+                            truth.note(place, &report).map(|()| report)
+                        };
+                        if press.turn(stretch, report)?.is_break() {
+                            return Ok(());
+                        }
+                    }
+                    stretches.retain(|stretch| !stretch.is_over());
+                }
+            }
+            let mut stretch = Stretch::of(simulator.devices.len(), day..next);
+            while !stretch.is_over() {
+                let collector = |tick| Ok(simulator.collector.report(tick, tick == self.first));
+                if press.turn(&mut stretch, collector)?.is_break() {
+                    return Ok(());
+                }
+            }
+            day = next;
+        }
+        _ = press.emit();
+        let grid = self.scenario.grid;
+        truth.end(Run {
+            from: grid.start(self.first),
+            to: grid.start(self.end),
+            interval: grid.interval(),
+            seed: self.scenario.seed,
+        })
+    }
+}
+
+/// A device's part of a day.
+struct Stretch {
+    place: usize,
+    ticks: Range<i64>,
+    /// What arrives later, and when.
+    held: Vec<(i64, Batch)>,
+}
+
+impl Stretch {
+    fn of(place: usize, ticks: Range<i64>) -> Self {
+        Stretch {
+            place,
+            ticks,
+            held: Vec::new(),
+        }
+    }
+
+    fn is_over(&self) -> bool {
+        self.ticks.is_empty() && self.held.is_empty()
+    }
+}
+
+/// Presses reports into batches.
+struct Press<G> {
+    open: Batch,
+    rows: usize,
+    reports: u64,
+    give: G,
+}
+
+impl<G: FnMut(Batch, u64) -> ControlFlow<()>> Press<G> {
+    /// A device's next reports, the late ones later and some of them twice; at the end all that is still held.
+    fn turn(
+        &mut self,
+        stretch: &mut Stretch,
+        mut report: impl FnMut(i64) -> Result<Report, Error>,
+    ) -> Result<ControlFlow<()>, Error> {
+        for tick in stretch.ticks.by_ref().take(TURN) {
+            let Report {
+                content, late, again, ..
+            } = report(tick)?;
+            self.reports += 1;
+            if let Some(again) = again {
+                stretch.held.push((tick + i64::from(again), content.clone()));
+            }
+            if late > 0 {
+                stretch.held.push((tick + i64::from(late), content));
+            } else if self.put(content).is_break() {
+                return Ok(ControlFlow::Break(()));
+            }
+            while let Some(due) = stretch.held.iter().position(|(when, _)| *when <= tick) {
+                if self.put(stretch.held.remove(due).1).is_break() {
+                    return Ok(ControlFlow::Break(()));
+                }
+            }
+        }
+        if stretch.ticks.is_empty() {
+            for (_, content) in stretch.held.drain(..) {
+                if self.put(content).is_break() {
+                    return Ok(ControlFlow::Break(()));
+                }
+            }
+        }
+        Ok(ControlFlow::Continue(()))
+    }
+
+    fn put(&mut self, content: Batch) -> ControlFlow<()> {
+        if self.open.len() + content.len() > self.rows {
+            self.emit()?;
+        }
+        self.open.append(content);
+        ControlFlow::Continue(())
+    }
+
+    fn emit(&mut self) -> ControlFlow<()> {
+        for part in std::mem::take(&mut self.open).split(self.rows) {
+            (self.give)(part, self.reports)?;
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::runtime::time_grid::TimeGrid;
+    use crate::source::simulation::fleet::Fleet;
+    use proptest::prelude::*;
+    use std::time::Duration;
+
+    fn made(seed: u64, first: i64, end: i64, rows: usize) -> (Batch, usize) {
+        let scenario = Scenario {
+            seed,
+            grid: TimeGrid::new(Duration::from_secs(600)),
+            trouble: 5.0,
+        };
+        let fleet = Fleet::new("collector-1", 6);
+        let simulator = Simulator::new(scenario, &fleet);
+        let history = History {
+            scenario,
+            first,
+            end,
+            rows,
+        };
+        let (mut all, mut largest, mut reports) = (Batch::default(), 0, 0);
+        let truth = GroundTruth::new(None, fleet.devices.iter().map(|d| &*d.id)).unwrap();
+        let give = |batch: Batch, so_far| {
+            assert!(!batch.is_empty());
+            largest = largest.max(batch.len());
+            all.append(batch);
+            reports = so_far;
+            ControlFlow::Continue(())
+        };
+        history.make(&simulator, truth, give).unwrap();
+        assert_eq!(reports, history.reports(&simulator));
+        (all, largest)
+    }
+
+    fn identities(batch: &Batch) -> std::collections::BTreeSet<(String, String, i64, u64)> {
+        let key = |s: &crate::pipeline::batch::Sample| {
+            (s.device.to_string(), s.metric.to_string(), s.time, s.value.to_bits())
+        };
+        batch.samples.iter().map(key).collect()
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(16))]
+
+        #[test]
+        fn the_size_of_batches_changes_nothing(seed: u64, rows in 1usize..300) {
+            let (small, largest) = made(seed, 2_900_000, 2_900_300, rows);
+            prop_assert!(largest <= rows);
+            prop_assert_eq!(small, made(seed, 2_900_000, 2_900_300, 100_000).0);
+        }
+
+        /// What live ticks or two shorter runs would send is the same set of samples.
+        #[test]
+        fn two_runs_are_one(seed: u64, cut in 2_900_001i64..2_900_299) {
+            let mut parts = identities(&made(seed, 2_900_000, cut, 100).0);
+            parts.extend(identities(&made(seed, cut, 2_900_300, 100).0));
+            let whole = identities(&made(seed, 2_900_000, 2_900_300, 100).0);
+            // A run's first reports are never lost; but for those the two are the same.
+            prop_assert!(parts.symmetric_difference(&whole).count() <= 6 * 8);
+            prop_assert!(parts.len().abs_diff(whole.len()) <= 6 * 8);
+        }
+    }
+
+    #[test]
+    fn a_history_has_whole_ticks() {
+        let scenario = Scenario {
+            seed: 1,
+            grid: TimeGrid::new(Duration::from_secs(60)),
+            trouble: 1.0,
+        };
+        let minute = 60_000_000;
+        let history = History::before(scenario, 20 * minute + 5, 10 * minute, 10);
+        assert_eq!((history.first, history.end), (10, 20));
+        let empty = History::before(scenario, 20 * minute, minute - 1, 10);
+        assert_eq!((empty.first, empty.end), (20, 20));
+    }
+}

@@ -1,0 +1,262 @@
+//! The simulated world in real time: what happens is noted as truth when it happens, and arrives when it arrives.
+
+use crate::error::Error;
+use crate::pipeline::batch::Batch;
+use crate::runtime::time_grid::Micros;
+use crate::source::simulation::ground_truth::{GroundTruth, Run};
+use crate::source::simulation::{Report, Scenario, Simulator};
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::time::Duration;
+
+/// A collector that was held up longer than this (or two ticks) has not looked meanwhile; it makes nothing up.
+const HELD_UP: Micros = 10_000_000;
+
+/// The world from a first tick on.
+#[derive(Debug)]
+pub struct Live {
+    simulator: Simulator,
+    scenario: Scenario,
+    truth: GroundTruth,
+    first_tick: i64,
+    next_tick: i64,
+    /// What is still to come, the earliest on top.
+    ahead: BinaryHeap<Reverse<Event>>,
+    events: u64,
+}
+
+#[derive(Debug)]
+struct Event {
+    due: Micros,
+    /// Keeps the order of events that are due together.
+    number: u64,
+    what: What,
+}
+
+#[derive(Debug)]
+enum What {
+    /// A report is complete; the device's place in the fleet, none for the collector.
+    Happens(Option<usize>, Report),
+    /// A late or second delivery arrives.
+    Arrives(Batch),
+}
+
+impl Live {
+    /// Begins with the tick that holds `now`.
+    pub fn new(scenario: Scenario, simulator: Simulator, truth: GroundTruth, now: Micros) -> Self {
+        let tick = scenario.grid.tick_of(now);
+        let ahead = BinaryHeap::new();
+        Live {
+            simulator,
+            scenario,
+            truth,
+            first_tick: tick,
+            next_tick: tick,
+            ahead,
+            events: 0,
+        }
+    }
+
+    /// Start of the first tick.
+    pub fn since(&self) -> Micros {
+        self.scenario.grid.start(self.first_tick)
+    }
+
+    /// Everything that has arrived by `now` since the call before.
+    pub fn advance(&mut self, now: Micros) -> Result<Batch, Error> {
+        self.make_ticks(now)?;
+        let mut arrived = Batch::default();
+        while let Some(Reverse(event)) = self.ahead.peek()
+            && event.due <= now
+        {
+            let Some(Reverse(event)) = self.ahead.pop() else { break };
+            match event.what {
+                What::Arrives(batch) => arrived.append(batch),
+                What::Happens(place, report) => {
+                    if let Some(place) = place {
+                        self.truth.note(place, &report)?;
+                    }
+                    self.deliver(report, &mut arrived);
+                }
+            }
+        }
+        self.truth.flush()?;
+        Ok(arrived)
+    }
+
+    /// When there is something to do again.
+    pub fn next(&self) -> Micros {
+        let tick = self.scenario.grid.start(self.next_tick);
+        self.ahead.peek().map_or(tick, |Reverse(event)| event.due.min(tick))
+    }
+
+    /// The end: what has happened arrives now, what has not happened never will.
+    pub fn end(mut self, now: Micros) -> Result<Batch, Error> {
+        let mut arrived = self.advance(now)?;
+        for Reverse(event) in std::mem::take(&mut self.ahead).into_sorted_vec().into_iter().rev() {
+            if let What::Arrives(batch) = event.what {
+                arrived.append(batch);
+            }
+        }
+        let grid = self.scenario.grid;
+        let run = Run {
+            from: self.since(),
+            to: now,
+            interval: grid.interval(),
+            seed: self.scenario.seed,
+        };
+        self.truth.end(run)?;
+        Ok(arrived)
+    }
+
+    fn make_ticks(&mut self, now: Micros) -> Result<(), Error> {
+        let grid = self.scenario.grid;
+        let missed = now - grid.start(self.next_tick);
+        if missed > HELD_UP.max(2 * grid.interval()) {
+            let (from, to) = (grid.start(self.next_tick), grid.start(grid.tick_of(now)));
+            let held_up = Duration::from_micros(missed.unsigned_abs());
+            tracing::warn!(
+                ?held_up,
+                "the process was held up; nobody looked at the devices meanwhile"
+            );
+            self.truth.unobserved(from, to)?;
+            self.next_tick = grid.tick_of(now);
+        }
+        while grid.start(self.next_tick) <= now {
+            let (tick, opening) = (self.next_tick, self.next_tick == self.first_tick);
+            for place in 0..self.simulator.devices.len() {
+                let report = self.simulator.devices[place].report(tick, opening);
+                self.plan(report.time, What::Happens(Some(place), report));
+            }
+            let report = self.simulator.collector.report(tick, opening);
+            self.plan(report.time, What::Happens(None, report));
+            self.next_tick += 1;
+        }
+        Ok(())
+    }
+
+    fn deliver(&mut self, report: Report, arrived: &mut Batch) {
+        let Report {
+            time,
+            content,
+            late,
+            again,
+            ..
+        } = report;
+        let interval = self.scenario.grid.interval();
+        let after = |ticks: u32| time + i64::from(ticks) * interval;
+        if let Some(again) = again {
+            self.plan(after(again.max(1)), What::Arrives(content.clone()));
+        }
+        match late {
+            0 => arrived.append(content),
+            late => self.plan(after(late), What::Arrives(content)),
+        }
+    }
+
+    fn plan(&mut self, due: Micros, what: What) {
+        self.events += 1;
+        self.ahead.push(Reverse(Event {
+            due,
+            number: self.events,
+            what,
+        }));
+    }
+}
+
+impl PartialEq for Event {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+
+impl Eq for Event {}
+
+impl PartialOrd for Event {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Event {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        (self.due, self.number).cmp(&(other.due, other.number))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::runtime::time_grid::TimeGrid;
+    use crate::source::simulation::fleet::Fleet;
+    use crate::source::simulation::history::History;
+    use std::collections::BTreeSet;
+    use std::ops::ControlFlow;
+
+    const SECOND: Micros = 1_000_000;
+    const START: Micros = 1_700_000_000 * SECOND;
+
+    fn world(truth: GroundTruth) -> (Scenario, Simulator, GroundTruth) {
+        let scenario = Scenario {
+            seed: 11,
+            grid: TimeGrid::new(Duration::from_secs(1)),
+            trouble: 5.0,
+        };
+        (scenario, Simulator::new(scenario, &Fleet::new("collector-1", 7)), truth)
+    }
+
+    fn set(batch: &Batch) -> BTreeSet<String> {
+        let samples = batch.samples.iter().map(|sample| format!("{sample:?}"));
+        samples
+            .chain(batch.statuses.iter().map(|status| format!("{status:?}")))
+            .collect()
+    }
+
+    #[test]
+    fn live_data_are_the_same_as_history() {
+        let (scenario, simulator, truth) = world(GroundTruth::new(None, std::iter::empty()).unwrap());
+        let mut live = Live::new(scenario, simulator.clone(), truth, START);
+        let (mut all, mut now, end) = (Batch::default(), START, START + 600 * SECOND - 1);
+        while now < end {
+            let arrived = live.advance(now).unwrap();
+            assert!(
+                arrived.span().is_none_or(|(_, last)| last <= now),
+                "nothing arrives before it happens"
+            );
+            all.append(arrived);
+            assert!(live.next() > now);
+            now = (live.next() + 1000).min(end);
+        }
+        all.append(live.end(end).unwrap());
+
+        let history = History {
+            scenario,
+            first: START / SECOND,
+            end: START / SECOND + 600,
+            rows: 1000,
+        };
+        let mut past = Batch::default();
+        let give = |batch, _| {
+            past.append(batch);
+            ControlFlow::Continue(())
+        };
+        history
+            .make(&simulator, GroundTruth::new(None, std::iter::empty()).unwrap(), give)
+            .unwrap();
+        assert_eq!(set(&all), set(&past));
+    }
+
+    #[test]
+    fn what_was_missed_is_not_made_up() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("truth");
+        let (scenario, simulator, truth) = world(GroundTruth::new(Some(&path), std::iter::empty()).unwrap());
+        let mut live = Live::new(scenario, simulator, truth, START);
+        live.advance(START + SECOND / 2).unwrap();
+        let late = live.advance(START + 3600 * SECOND + SECOND / 2).unwrap();
+        let beats = late.samples.iter().filter(|s| &*s.device == "collector-1").count();
+        assert_eq!(beats, 1);
+        live.end(START + 3601 * SECOND).unwrap();
+        assert!(std::fs::read_to_string(path).unwrap().contains("unobserved"));
+    }
+}
