@@ -291,6 +291,52 @@ fn a_writer_waits_for_a_calculation_and_marks_it_stale() {
     check_calculations(&mut watcher);
 }
 
+/// A device is in service since its earliest sample that stands, whoever comes first: who deletes that one or who brings the next.
+#[test]
+fn a_first_sample_gives_way_to_one_that_comes_meanwhile() {
+    let database = store("concurrency_first_sample");
+    let mut watcher = database.client();
+    let by_metric = "INSERT INTO iot.device_metrics (device_id, metric, time, value) VALUES ('seen', 'error', '2024-03-10 10:30+00', 1)";
+    let by_status = "INSERT INTO iot.device_status_history (device_id, time, status) VALUES ('seen', '2024-03-10 10:30+00', 'online')";
+    let by_door = "SELECT iot_kpi.ingest_status('{seen}', '{2024-03-10 10:30+00}', '{online}', '{x}')";
+    let delete = "DELETE FROM iot.device_metrics WHERE device_id = 'seen' AND time = '2024-03-10 10:10+00'";
+    for (first, second) in [
+        (delete, by_metric),
+        (by_metric, delete),
+        (delete, by_status),
+        (by_status, delete),
+        (delete, by_door),
+    ] {
+        watcher
+            .batch_execute(
+                "TRUNCATE iot.device_metrics, iot.device_status_history; DELETE FROM iot.devices WHERE device_id = 'seen';
+                 INSERT INTO iot.device_metrics (device_id, metric, time, value)
+                 SELECT 'seen', 'error', t, 0 FROM unnest('{2024-03-10 10:10+00, 2024-03-10 10:50+00}'::timestamptz[]) t",
+            )
+            .unwrap();
+        calculate(&mut watcher);
+        let mut other = database.client();
+        let mut open = other.transaction().unwrap();
+        open.batch_execute(first).unwrap();
+        scope(|threads| {
+            let waiting = threads.spawn(|| database.client().batch_execute(second));
+            wait_for_a_waiter(&mut watcher);
+            open.commit().unwrap();
+            waiting.join().unwrap().unwrap();
+        });
+        let since: bool = watcher
+            .query_one(
+                "SELECT commissioned_at = '2024-03-10 10:30+00' FROM iot.devices WHERE device_id = 'seen'",
+                &[],
+            )
+            .unwrap()
+            .get(0);
+        assert!(since, "{first}; meanwhile {second}");
+        check_calculations(&mut watcher);
+        check_liveness(&mut watcher);
+    }
+}
+
 #[test]
 fn what_is_rolled_back_leaves_nothing() {
     let database = store("concurrency_rollback");
