@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{scope, sleep};
 use std::time::{Duration, Instant};
 
-use iot_kpi_tests::postgres::{Database, Postgres, Stop};
+use iot_kpi_tests::postgres::{Database, Postgres, Stop, is_broken};
 use iot_kpi_tests::upkeep::{PATIENCE, after_a_run, ask, healthy, until, with_worker};
 use postgres::error::SqlState;
 use postgres::{Client, NoTls};
@@ -38,7 +38,7 @@ impl Dice {
     }
 }
 
-/// Until it is done: a connection that breaks is made anew, and what was sent is sent again.
+/// Until it is done: a connection that breaks is made anew, and what was sent is sent again. Any other error is one.
 fn insist(database: &Database<'_>, sql: &str) {
     let deadline = Instant::now() + PATIENCE;
     loop {
@@ -48,7 +48,8 @@ fn insist(database: &Database<'_>, sql: &str) {
         else {
             return;
         };
-        assert!(Instant::now() < deadline, "{sql}: {error:#}");
+        let is_killed = error.downcast_ref().is_some_and(is_broken);
+        assert!(is_killed && Instant::now() < deadline, "{sql}: {error:#}");
         sleep(Duration::from_millis(20));
     }
 }
@@ -228,9 +229,7 @@ fn write_on(uri: &str, writer: usize, turn: &mut u32, done: &AtomicBool) {
         while !done.load(Ordering::Relaxed) {
             match write_turn(&mut client, writer, *turn) {
                 Ok(()) => *turn += 1,
-                Err(error) if error.as_db_error().is_none() || client.is_closed() => break,
-                // The server's last words may come before the connection is seen to be closed.
-                Err(error) if error.code().is_some_and(|code| code.code().starts_with("57P")) => break,
+                Err(error) if is_broken(&error) => break,
                 // It was written when the connection broke, and whole: the others of the turn would be missed afterwards.
                 Err(error) if error.code() == Some(&SqlState::UNIQUE_VIOLATION) => *turn += 1,
                 Err(error) => panic!("writer {writer}, turn {turn}: {error:?}"),
@@ -283,9 +282,12 @@ fn a_round_of_kills(server: &mut Postgres, turns: &mut [u32; WRITERS.len()], dic
         }
         threads.spawn(|| {
             while !done.load(Ordering::Relaxed) {
-                // Killed, or another is at it.
-                let _ =
+                let done =
                     Client::connect(&uri, NoTls).and_then(|mut client| client.batch_execute("CALL iot_kpi.maintain()"));
+                assert!(
+                    done.as_ref().err().is_none_or(is_broken),
+                    "CALL iot_kpi.maintain(): {done:?}"
+                );
                 sleep(Duration::from_millis(20));
             }
         });
