@@ -14,11 +14,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio_postgres::NoTls;
 
-/// Connections unused for so long are closed.
-const IDLE: Duration = Duration::from_secs(300);
-/// Data sources that were not asked for so long lose their pool.
-const FORGOTTEN: Duration = Duration::from_secs(3_600);
-
 /// The pools of all data sources of this process, in whatever organisation.
 #[derive(Clone, Default)]
 pub struct Pools {
@@ -34,13 +29,18 @@ pub struct Source {
     used: Mutex<tokio::time::Instant>,
 }
 
-/// What CollectMetrics tells of a pool.
-pub(crate) struct PoolState {
-    pub(crate) source: SourceId,
-    pub(crate) size: usize,
-    pub(crate) available: usize,
-    pub(crate) waiting: usize,
-    pub(crate) limit: usize,
+/// How a pool stands.
+pub struct PoolState {
+    /// Whose it is.
+    pub source: SourceId,
+    /// Connections that are open.
+    pub size: usize,
+    /// Those of them that nobody uses.
+    pub available: usize,
+    /// Who waits for one.
+    pub waiting: usize,
+    /// The most there may be.
+    pub limit: usize,
 }
 
 impl Pools {
@@ -65,13 +65,13 @@ impl Pools {
         Ok(source)
     }
 
-    /// Closes idle connections, and the pools of data sources that nobody asks any more.
-    pub(crate) fn tidy(&self) {
+    /// Closes connections unused for `idle`, and the pools of data sources that nobody asked for `forgotten`.
+    pub fn tidy(&self, idle: Duration, forgotten: Duration) {
         let mut sources = self.sources.lock().unwrap_or_else(PoisonError::into_inner);
         sources.retain(|_, source| {
-            source.pool.retain(|_, metrics| metrics.last_used() < IDLE);
+            source.pool.retain(|_, metrics| metrics.last_used() < idle);
             let used = *source.used.lock().unwrap_or_else(PoisonError::into_inner);
-            let keep = used.elapsed() < FORGOTTEN || source.pool.status().size > 0;
+            let keep = used.elapsed() < forgotten || source.pool.status().size > 0;
             if !keep {
                 source.pool.close();
             }
@@ -93,7 +93,8 @@ impl Pools {
         }
     }
 
-    pub(crate) fn states(&self) -> Vec<PoolState> {
+    /// How each of them stands.
+    pub fn states(&self) -> Vec<PoolState> {
         let sources = self.sources.lock().unwrap_or_else(PoisonError::into_inner);
         let state = |source: &Arc<Source>| {
             let status = source.pool.status();

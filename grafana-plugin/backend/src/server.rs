@@ -32,6 +32,10 @@ const OUTBOUND_LIMIT: usize = 1024 * 1024 * 1024;
 const GRACE: Duration = Duration::from_millis(1_200);
 const CANCELLING: Duration = Duration::from_millis(500);
 const TIDY_EVERY: Duration = Duration::from_secs(60);
+/// Connections unused for so long are closed.
+const IDLE: Duration = Duration::from_secs(300);
+/// Data sources that were not asked for so long lose their pool.
+const FORGOTTEN: Duration = Duration::from_secs(3_600);
 
 /// Serves Grafana until it asks for the end.
 ///
@@ -83,7 +87,7 @@ async fn serve(listener: TcpListener) -> Result<(), Error> {
         async move {
             loop {
                 tokio::time::sleep(TIDY_EVERY).await;
-                pools.tidy();
+                pools.tidy(IDLE, FORGOTTEN);
             }
         }
     });

@@ -4,6 +4,7 @@ use super::host::{Answer, Host, Source, eventually, panel, runs};
 use super::store;
 use iot_kpi_tests::postgres::{Postgres, Stop};
 use serde_json::json;
+use std::time::Duration;
 
 fn connections(name: &str) -> i64 {
     let sql = "SELECT count(*) FROM pg_stat_activity WHERE datname = $1 AND application_name = 'iot-kpi-grafana'";
@@ -142,4 +143,36 @@ fn changed_settings_close_the_old_connections() {
     // A request that was on its way with the older settings is answered by the newer ones.
     let frame = host.ask(&source, &timeout).frame();
     assert_eq!(frame.field("s").texts()[0].as_deref(), Some("7s"));
+}
+
+#[test]
+fn who_waits_for_a_connection_by_older_settings_gets_one_by_the_newer() {
+    let database = store::make("plugin_waiting");
+    let host = Host::start();
+    let source = Source::of(store::server(), "plugin_waiting").with("poolSize", json!(1));
+    let ask = |sql: &str| {
+        let query = json!({"queryType": "sql", "rawSql": sql});
+        let (mut client, request) = (host.data(), source.request(vec![panel("A", &query)]));
+        host.runtime.spawn(async move { client.query_data(request).await })
+    };
+    let busy = ask("SELECT pg_sleep(600)::text AS busy_meanwhile");
+    eventually("it runs", || runs(&database, "AS busy_meanwhile"));
+    let waiting = ask("SELECT current_setting('statement_timeout') AS s");
+    eventually("another one waits", || {
+        host.metrics().contains("state=\"awaited\"} 1\n")
+    });
+    let mut changed = source.clone();
+    changed.updated = 2;
+    changed.json["statementTimeout"] = json!(7);
+    host.ask(&changed, &json!({"queryType": "device_kpis"})).frame();
+    let answered = host
+        .runtime
+        .block_on(async { tokio::time::timeout(Duration::from_secs(20), waiting).await });
+    let response = answered.expect("it waits no longer").unwrap().unwrap().into_inner();
+    let frame = Answer::of(response.responses["A"].clone()).frame();
+    assert_eq!(frame.field("s").texts()[0].as_deref(), Some("7s"));
+    // What ran already is left in peace.
+    assert!(runs(&database, "AS busy_meanwhile"));
+    busy.abort();
+    eventually("it ended", || !runs(&database, "AS busy_meanwhile"));
 }

@@ -10,6 +10,7 @@ mod host;
 mod hostile;
 mod load;
 mod organisations;
+mod pools;
 mod process;
 mod queries;
 mod relay;

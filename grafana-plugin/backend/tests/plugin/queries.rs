@@ -103,6 +103,8 @@ fn kpi_series(host: &Host, source: &Source) {
         ("TEMP_001", &json!({"device_id": "TEMP_001"}))
     );
     assert_eq!(first.config["unit"], "percentunit");
+    // A wider gap than a bucket is shown as one.
+    assert_eq!(first.config["interval"], 3_600_000.0);
     assert_eq!(
         frame.field("time").times(),
         (0..6).map(|hour| store::FROM + hour * 3_600_000).collect::<Vec<_>>()
@@ -117,6 +119,15 @@ fn kpi_series(host: &Host, source: &Source) {
     assert_eq!(frame.fields[1].title(), "Response p95 of camera");
     // $__interval of a minute is a bucket of a minute.
     assert_eq!(frame.rows, 360);
+    // Midnight in New York is at 05:00 in the window; a day there is two buckets, and one in London or where nobody says.
+    let days = |zone: &str| {
+        let query = json!({"queryType": "kpi_series", "bucket": "1d", "devices": ["TEMP_001"], "timeZone": zone});
+        host.ask(source, &query).frame().field("time").times()
+    };
+    assert_eq!(days("America/New_York").last(), Some(&(store::FROM + 5 * 3_600_000)));
+    for zone in ["Europe/London", "", "utc", "browser"] {
+        assert_eq!(days(zone), [store::FROM], "{zone}");
+    }
     let wrong = host.ask(source, &json!({"queryType": "kpi_series", "kpi": "nonsense"}));
     assert!(
         wrong.error.contains("nonsense") && wrong.error.contains("Use one of"),
@@ -176,6 +187,10 @@ fn metric_series(host: &Host, source: &Source) {
         "the last value before the window"
     );
     assert_eq!(time.times().len(), 361);
+    let mut alone = query.clone();
+    alone["valueBefore"] = json!(false);
+    let alone = host.ask(source, &alone).well();
+    assert_eq!((alone[0].field("time").times()[0], alone[0].rows), (store::FROM, 360));
 
     let mut thin = panel("A", &query);
     thin.max_data_points = 40;
@@ -202,6 +217,15 @@ fn objectives_and_anomalies(host: &Host, source: &Source) {
     let frame = host.ask(source, &query).frame();
     assert!(frame.rows > 0);
     assert!(frame.field("value").floats().iter().all(|value| *value == Some(90.0)));
+    let more = |name: &str, value: Value| {
+        let mut query = query.clone();
+        query[name] = value;
+        host.ask(source, &query).frame()
+    };
+    assert_eq!(more("cutOff", json!(1_000)).rows, 0);
+    let seasonal = more("seasonal", json!(true));
+    let executed = seasonal.meta["executedQueryString"].as_str().unwrap();
+    assert!(executed.contains("seasonal => 1 = 1"), "{executed}");
     for name in ["value", "expected"] {
         assert_eq!(frame.field(name).config["unit"], "celsius", "{name}");
     }
@@ -296,6 +320,9 @@ fn sql_tables(host: &Host, source: &Source) {
     .frame();
     host.ask(source, &sql("SELECT pg_advisory_lock(1)::text", "table"))
         .well();
+    let mut other = store::server().database(&source.uid).client();
+    let free: bool = other.query_one("SELECT pg_try_advisory_lock(1)", &[]).unwrap().get(0);
+    assert!(free, "a lock outlives the question");
     for _ in 0..6 {
         let frame = host
             .ask(source, &sql("SELECT current_setting('statement_timeout') s", "table"))

@@ -60,6 +60,8 @@ impl<'a> Caller<'a> {
                 .unwrap()
         });
         let content_type = response.headers["Content-Type"].values[0].clone();
+        // Otherwise a browser may take an answer for a page.
+        assert_eq!(response.headers["X-Content-Type-Options"].values, ["nosniff"]);
         (
             response.code,
             content_type,
@@ -74,7 +76,7 @@ impl<'a> Caller<'a> {
             body.to_string()
         };
         let (code, content_type, text) = self.raw(method, address, body);
-        let expected = if code < 400 || text.contains("\"checks\"") {
+        let expected = if code < 400 || address.starts_with("v1/health") {
             "application/json"
         } else {
             "application/problem+json"
@@ -115,6 +117,8 @@ fn reads(rest: &Caller<'_>) {
     assert_eq!(page["items"][0]["expected_interval"], 60.0);
     assert_eq!(page["items"][0]["metadata"], json!({"floor": "1"}));
     assert_eq!(rest.get("v1/devices?device_type=camera")["total"], 1);
+    assert_eq!(rest.get("v1/devices?location=hall")["total"], 2);
+    assert_eq!(rest.get("v1/devices?location=hall&device_type=camera")["total"], 1);
     assert_eq!(rest.get("v1/devices/CAM%5F001")["device_id"], "CAM_001");
     let samples = rest.get(&format!(
         "v1/devices/TEMP_001/metrics?metric_type=temperature&{DAY}&limit=3"
@@ -132,20 +136,26 @@ fn reads(rest: &Caller<'_>) {
             .len(),
         2
     );
-    let summary = rest.get(&format!("v1/metrics/summary?{DAY}"));
-    assert!(
-        summary["items"]
-            .as_array()
-            .unwrap()
-            .iter()
-            .any(|metric| metric["metric_type"] == "bytes")
-    );
+    let bytes = |more: &str| {
+        let summary = rest.get(&format!("v1/metrics/summary?{DAY}{more}"));
+        let mut items = summary["items"].as_array().unwrap().iter();
+        let bytes = items.find(|metric| metric["metric_type"] == "bytes").unwrap();
+        ["samples", "devices"].map(|name| bytes[name].as_i64().unwrap())
+    };
+    // One of three is silent for half an hour.
+    assert_eq!(bytes(""), [3 * 360 - 30, 3]);
+    assert_eq!(bytes("&device_id=TEMP_001"), [360 - 30, 1]);
     assert!(rest.get("v1/health")["status"].is_string());
     assert!(rest.get("v1/health/detailed")["checks"].as_array().unwrap().len() > 2);
     let options = rest.get("options");
     assert_eq!(options["device_types"], json!(["camera", "collector", "temperature"]));
     assert_eq!(options["metadata_keys"], json!(["floor"]));
     assert_eq!(rest.get("options?type=camera")["devices"][0]["value"], "CAM_001");
+    let roof = &rest.get("options?location=roof&location=nowhere")["devices"];
+    assert_eq!(
+        (roof[0]["value"].as_str(), roof.as_array().unwrap().len()),
+        (Some("TEMP_002"), 1)
+    );
     assert_eq!(rest.get("options/values?key=floor"), json!(["1", "2"]));
     assert!(rest.get("options/schema").to_string().contains("iot.devices"));
 }
@@ -170,6 +180,14 @@ fn writes_devices(rest: &Caller<'_>) {
     );
     assert_eq!(changed["commissioned_at"], "2025-12-31T23:00:00Z");
     assert_eq!(rest.call("PUT", "v1/devices/nobody", &json!({})).0, 404);
+    let room = json!({"name": "Hall", "location": "engine room", "device_type": "a+b"});
+    assert_eq!(rest.call("PUT", "v1/devices/NEW%2F1", &room).0, 200);
+    for address in [
+        "v1/devices?location=engine+room",
+        "v1/devices?location=engine%20room&device_type=a%2Bb",
+    ] {
+        assert_eq!(rest.get(address)["items"][0]["device_id"], "NEW/1", "{address}");
+    }
 }
 
 fn writes_samples(rest: &Caller<'_>) {
@@ -273,6 +291,35 @@ fn refuses(rest: &Caller<'_>) {
     }
     assert_eq!(rest.raw("POST", metrics, b"{".to_vec()).0, 400);
     assert_eq!(rest.raw("POST", metrics, vec![b' '; 5 << 20]).0, 413);
+}
+
+#[test]
+fn a_store_that_fails_is_no_healthy_one_and_its_schema_is_for_those_who_may_ask_by_sql() {
+    let database = store::make("plugin_rest_health");
+    let host = Host::start();
+    let source = Source::of(store::server(), "plugin_rest_health");
+    let rest = Caller::new(&host, &source);
+    let health = |address: &str| {
+        let (code, body) = rest.call("GET", address, &Value::Null);
+        (code, body["status"].as_str().unwrap().to_owned())
+    };
+    for address in ["v1/health", "v1/health/detailed"] {
+        assert_eq!(health(address).0, 200);
+    }
+    let ahead = "ALTER TABLE iot.device_metrics DETACH PARTITION";
+    let partitions =
+        "SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent = 'iot.device_metrics'::regclass";
+    let mut client = database.client();
+    for partition in client.query(partitions, &[]).unwrap() {
+        client
+            .batch_execute(&format!("{ahead} {}", partition.get::<_, String>(0)))
+            .unwrap();
+    }
+    for address in ["v1/health", "v1/health/detailed"] {
+        assert_eq!(health(address), (503, "fail".to_owned()));
+    }
+    let closed = Caller::new(&host, &source.clone().with("allowSql", json!(false)));
+    assert_eq!(closed.raw("GET", "options/schema", "").0, 403);
 }
 
 #[test]

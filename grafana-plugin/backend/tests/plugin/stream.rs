@@ -78,7 +78,12 @@ fn a_live_panel_is_kept_up_to_date_as_long_as_somebody_looks() {
         host: &host,
         source: Source::of(store::server(), "plugin_stream"),
     };
-    let query = json!({"queryType": "device_kpis", "live": true, "columns": ["device_id", "status"]});
+    let mut client = database.client();
+    // Of the last hour, not of the last second.
+    let response = "SELECT iot_kpi.make_partitions(tstzrange(now() - interval '1 day', now() + interval '1 day'));
+                    INSERT INTO iot.device_metrics (device_id, metric, time, value) VALUES ('CAM_001', 'response_time', now() - interval '30 min', 7)";
+    client.batch_execute(response).unwrap();
+    let query = json!({"queryType": "device_kpis", "live": true, "columns": ["device_id", "status", "response_count"]});
     let path = listener.path(&query, 3_600).expect("a path");
     assert!(
         path.len() <= 100 && path.bytes().all(|byte| byte.is_ascii_alphanumeric()),
@@ -96,11 +101,17 @@ fn a_live_panel_is_kept_up_to_date_as_long_as_somebody_looks() {
         json!(["CAM_001", "TEMP_001", "TEMP_002", "collector-1"])
     );
     assert_ne!(first["data"]["values"][1][0], "error");
-    let mut client = database.client();
+    assert_eq!(first["data"]["values"][2][0], 1);
+    // It is asked every five seconds, not all the time, and what has not changed is not sent again.
+    let asked = "SELECT max(query_start)::text FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'iot-kpi-grafana'";
+    let mut questions = std::collections::BTreeSet::new();
+    let started = std::time::Instant::now();
+    while started.elapsed() < std::time::Duration::from_millis(7_500) {
+        questions.insert(client.query_one(asked, &[]).unwrap().get::<_, Option<String>>(0));
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    assert!((2..=4).contains(&questions.len()), "{questions:?}");
     let insert = "INSERT INTO iot.device_status_history (device_id, time, status) VALUES ('CAM_001', now(), 'error')";
-    client
-        .batch_execute("SELECT iot_kpi.make_partitions(tstzrange(now(), now() + interval '1 day'))")
-        .unwrap();
     client.batch_execute(insert).unwrap();
     let second = listener.next(&mut stream);
     assert_eq!(second["data"]["values"][1][0], "error");

@@ -178,7 +178,8 @@ fn tls_protects_as_its_mode_says_and_tells_why_it_refuses() {
     );
     let required = [("tlsMode", "require"), ("host", "127.0.0.1")];
     tried.expect(&required, &[], CONNECTED, "");
-    // A CA that is given is used, as libpq does.
+    // A CA that is given is used, as libpq does; whose name the certificate has is not looked at.
+    tried.expect(&required, ca, CONNECTED, "");
     tried.expect(
         &required,
         &[("tlsCa", theirs)],
