@@ -36,23 +36,30 @@ fn the_script_is_what_sql_install_asks_for() {
 #[test]
 fn an_updated_extension_is_like_a_new_one() {
     let new = shared().extension("upgrade_new");
-    let updated = old_extension("upgrade_updated");
-    updated
-        .client()
-        .batch_execute("ALTER EXTENSION pg_iot_kpi UPDATE")
-        .unwrap();
-    let [is, should_be] = [&updated, &new].map(|database| catalog::extension(&mut database.client()).unwrap());
+    let should_be = catalog::extension(&mut new.client()).unwrap();
     assert!(should_be.len() > 200, "only {} objects compared", should_be.len());
-    equal(
-        &catalog::differences(&is, &should_be),
-        "an updated extension and a new one",
-    );
+    for version in versions() {
+        let updated = extension_of("upgrade_updated", &version);
+        let mut client = updated.client();
+        client.batch_execute("ALTER EXTENSION pg_iot_kpi UPDATE").unwrap();
+        let is = catalog::extension(&mut client).unwrap();
+        equal(
+            &catalog::differences(&is, &should_be),
+            &format!("an extension updated from {version} and a new one"),
+        );
+    }
 }
 
 #[test]
 fn an_updated_store_is_like_a_new_one() {
+    for version in versions() {
+        an_updated_store_of(&version);
+    }
+}
+
+fn an_updated_store_of(version: &str) {
     let new = shared().store("upgrade_store_new");
-    let updated = old_extension("upgrade_store_updated");
+    let updated = extension_of("upgrade_store_updated", version);
     let mut client = updated.client();
     create_store(&mut client);
     let old = catalog::store(&mut client).unwrap();
@@ -62,7 +69,10 @@ fn an_updated_store_is_like_a_new_one() {
     create_store(&mut client);
     let is = catalog::store(&mut client).unwrap();
     let should_be = catalog::store(&mut new.client()).unwrap();
-    equal(&catalog::differences(&is, &should_be), "an updated store and a new one");
+    equal(
+        &catalog::differences(&is, &should_be),
+        &format!("a store updated from {version} and a new one"),
+    );
     // Whoever forgets create_store() must be told.
     let changed = catalog::differences(&old, &should_be);
     assert_eq!(
@@ -74,19 +84,25 @@ fn an_updated_store_is_like_a_new_one() {
 }
 
 #[test]
-fn a_store_of_the_last_version_answers_as_it_did() {
-    let fixture = Fixture::of(Step::find().unwrap().from());
+fn a_store_of_any_version_answers_as_it_did() {
+    for version in versions() {
+        it_answers_as_it_did(&version);
+    }
+}
+
+fn it_answers_as_it_did(version: &str) {
+    let fixture = Fixture::of(version);
     let expected = fixture.answers().unwrap();
-    let database = old_extension("upgrade_filled");
+    let database = extension_of("upgrade_filled", version);
     let mut client = database.client();
     create_store(&mut client);
     fixture.load(&database).unwrap();
     // The files are installed before the database is updated: old SQL calls the new library.
-    same_answers(&mut client, &expected, "before the update");
+    same_answers(&mut client, &expected, &format!("{version} before the update"));
 
     client.batch_execute("ALTER EXTENSION pg_iot_kpi UPDATE").unwrap();
     create_store(&mut client);
-    same_answers(&mut client, &expected, "after the update");
+    same_answers(&mut client, &expected, &format!("{version} after the update"));
     let tables = answers::tables(&mut client).unwrap();
     create_store(&mut client);
     assert_eq!(
@@ -95,7 +111,7 @@ fn a_store_of_the_last_version_answers_as_it_did() {
         "create_store() run again"
     );
 
-    // Its triggers are at work, and the calculations that 0.1.0 left can be made anew.
+    // Its triggers are at work, and the calculations that it left can be made anew.
     client
         .batch_execute("INSERT INTO iot.device_metrics VALUES ('CAM_001', 'heartbeat', '2026-02-28 22:01:01+00', 1)")
         .unwrap();
@@ -108,11 +124,7 @@ fn a_store_of_the_last_version_answers_as_it_did() {
         .batch_execute("DELETE FROM iot.device_metrics WHERE time = '2026-02-28 22:01:01+00'")
         .unwrap();
     client.query_one(calculate, &[]).unwrap();
-    let expected: Answers = expected
-        .into_iter()
-        .filter(|(name, _)| !name.contains("series"))
-        .collect();
-    same_answers(&mut client, &expected, "after calculating anew");
+    same_answers(&mut client, &expected, &format!("{version} calculated anew"));
 }
 
 /// What 0.2.0 told apart by words a column tells apart, and its writers lose what they should not have had.
@@ -185,8 +197,14 @@ fn an_old_store_is_mended() {
 }
 
 #[test]
-fn states_of_the_last_version_are_read_in_binary() {
-    let fixture = Fixture::of(Step::find().unwrap().from());
+fn states_of_any_version_are_read_in_binary() {
+    for version in versions() {
+        its_states_are_read_in_binary(&version);
+    }
+}
+
+fn its_states_are_read_in_binary(version: &str) {
+    let fixture = Fixture::of(version);
     let database = shared().store("upgrade_states");
     fixture.load(&database).unwrap();
     let mut client = database.client();
@@ -198,7 +216,11 @@ fn states_of_the_last_version_are_read_in_binary() {
     assert_eq!(copy.finish().unwrap(), 3);
     let as_binary: String = client.query_one(text, &[]).unwrap().get(0);
     assert_eq!(as_text, as_binary);
-    same_answers(&mut client, &fixture.answers().unwrap(), "from binary states");
+    same_answers(
+        &mut client,
+        &fixture.answers().unwrap(),
+        &format!("from binary states of {version}"),
+    );
 }
 
 #[test]
@@ -325,13 +347,23 @@ fn has_extension(installation: &Installation) -> bool {
         .exists()
 }
 
+/// All that were released, the oldest first.
+fn versions() -> Vec<String> {
+    let versions = Fixture::versions().unwrap();
+    assert_eq!(versions.last().unwrap(), Step::find().unwrap().from());
+    versions
+}
+
 /// A database with the extension as the last release had it.
 fn old_extension(name: &str) -> Database<'static> {
+    extension_of(name, Step::find().unwrap().from())
+}
+
+fn extension_of(name: &str, version: &str) -> Database<'static> {
     let database = shared().create_database(name).unwrap();
-    let step = Step::find().unwrap();
     database
         .client()
-        .batch_execute(&format!("CREATE EXTENSION pg_iot_kpi VERSION '{}'", step.from()))
+        .batch_execute(&format!("CREATE EXTENSION pg_iot_kpi VERSION '{version}'"))
         .unwrap_or_else(|error| panic!("{error}: a released symbol of the library must stay; and see `make install`"));
     database
 }

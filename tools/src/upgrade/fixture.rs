@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
 
+use super::numbers;
 use crate::answers::{self, Answers};
 use crate::installation::{Installation, root};
 use crate::postgres::{Database, Postgres};
@@ -20,6 +21,20 @@ pub struct Fixture {
 }
 
 impl Fixture {
+    /// The versions that something is kept of, the oldest first.
+    ///
+    /// # Errors
+    /// When the folder cannot be read.
+    pub fn versions() -> Result<Vec<String>> {
+        let folder = root().join("tests/fixtures");
+        let mut versions = Vec::new();
+        for entry in fs::read_dir(&folder).with_context(|| format!("read {}", folder.display()))? {
+            versions.push(entry?.file_name().to_string_lossy().into_owned());
+        }
+        versions.sort_by_key(|version| numbers(version));
+        Ok(versions)
+    }
+
     /// Of a released version.
     pub fn of(version: &str) -> Self {
         let folder = root().join("tests/fixtures").join(version);
