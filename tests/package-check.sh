@@ -6,6 +6,8 @@ set -uo pipefail
 cd "$ROOT"
 OUT=$TARGET/package
 TREE=$TARGET/package-root
+WORK=$(mktemp -d)
+trap 'rm -rf "$WORK"' EXIT
 failures=0
 
 # check NAME COMMAND...: its output is shown when it fails.
@@ -25,12 +27,21 @@ one() { local found=("$OUT"/$1); [ -e "${found[0]}" ] && printf '%s\n' "${found[
 
 checksums() { (cd "$OUT" && sha256sum --check --strict SHA256SUMS); }
 
-no_times() { ! find "$OUT" -name "*.tar.gz" -exec tar -tvzf {} --full-time \; | awk '$2 != "0/0" { print; wrong = 1 } END { exit !wrong }'; }
+# Nothing is of anybody, or younger than the last commit.
+no_times() {
+    local file latest
+    latest=$(date -u -d "@${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct 2> /dev/null || echo 1700000000)}" '+%F %T')
+    for file in "$OUT"/*.tar.gz; do
+        TZ=UTC tar -tvzf "$file" --full-time > "$WORK/list" || return 1
+        awk -v latest="$latest" '$2 != "0/0" || ($4 " " $5) > latest { print; wrong = 1 } END { exit wrong || !NR }' "$WORK/list" || return 1
+    done
+}
 
 no_folders() {
     local file
     for file in "$OUT"/pg_iot_kpi-*.tar.gz; do
-        ! tar -xzOf "$file" --wildcards '*/lib/*' | grep -aoF -e "$ROOT/" -e "${CARGO_HOME:-$HOME/.cargo}/" | sort | uniq -c | grep . || return 1
+        tar -xzOf "$file" --wildcards '*/lib/*' > "$WORK/library" && [ -s "$WORK/library" ] || return 1
+        ! grep -aoF -e "$ROOT/" -e "${CARGO_HOME:-$HOME/.cargo}/" "$WORK/library" | sort | uniq -c | grep . || return 1
     done
 }
 
@@ -90,7 +101,11 @@ books() {
 in_tree() { dpkg --root="$TREE" --force-not-root --force-script-chrootless --force-unsafe-io --log="$TREE/dpkg.log" "$@"; }
 
 # A server of the tree's own PostgreSQL, and CREATE EXTENSION in it.
-usable() { PG_CONFIG=$TREE/usr/lib/postgresql/15/bin/pg_config cargo test --quiet --package iot-kpi-tests --test release versions_agree; }
+usable() {
+    local said
+    said=$(PG_CONFIG=$TREE/usr/lib/postgresql/15/bin/pg_config cargo test --package iot-kpi-tests --test release -- --exact versions_agree 2>&1) &&
+        grep -q 'test result: ok. 1 passed' <<< "$said" || { printf '%s\n' "$said"; return 1; }
+}
 
 unusable() {
     local said
@@ -119,10 +134,14 @@ check "checksums" checksums
 check "tar files know neither the builder nor the time" no_times
 check "the extension knows no folder of the builder" no_folders
 check "bill of materials" materials
-if [ -n "$(one '*.deb')" ]; then
+if command -v dpkg-deb > /dev/null; then
+    check "Debian packages of the collector and the extension" bash -c "ls '$OUT'/iot-kpi-collector_*.deb '$OUT'/postgresql-*-iot-kpi_*.deb"
     for deb in "$OUT"/*.deb; do
         check "fields of $(basename "$deb")" fields "$deb"
     done
+fi
+if [ -z "$GIVEN_PG_CONFIG" ] && command -v dpkg-deb apt-get > /dev/null; then
+    check "the extension for Debian's PostgreSQL 15" one 'postgresql-15-iot-kpi_*.deb'
 fi
 if DEB=$(one 'postgresql-15-iot-kpi_*.deb'); then
     books
