@@ -2,6 +2,7 @@
 
 use super::host::{Answer, Decoded, Host, Source, panel};
 use super::store;
+use grafana_plugin_sdk::pluginv2::TimeRange;
 use serde_json::{Value, json};
 
 fn with_store(name: &str, test: impl FnOnce(&Host, &Source)) {
@@ -128,6 +129,19 @@ fn kpi_series(host: &Host, source: &Source) {
     for zone in ["Europe/London", "", "utc", "browser"] {
         assert_eq!(days(zone), [store::FROM], "{zone}");
     }
+    // A day is as long as the clocks there say: that of 2026-03-08 has 23 hours.
+    let query =
+        json!({"queryType": "kpi_series", "bucket": "1d", "devices": ["TEMP_001"], "timeZone": "America/New_York"});
+    let mut spring = panel("A", &query);
+    let hours = |count: i64| store::FROM + count * 3_600_000;
+    let edges = [65 * 24 + 5, 66 * 24 + 5, 67 * 24 + 4, 68 * 24 + 4].map(hours);
+    spring.time_range = Some(TimeRange {
+        from_epoch_ms: edges[0],
+        to_epoch_ms: edges[3],
+    });
+    let response = host.query_data(source, vec![spring]).unwrap();
+    let frame = Answer::of(response.responses["A"].clone()).frame();
+    assert_eq!(frame.field("time").times(), edges[..3]);
     let wrong = host.ask(source, &json!({"queryType": "kpi_series", "kpi": "nonsense"}));
     assert!(
         wrong.error.contains("nonsense") && wrong.error.contains("Use one of"),
