@@ -11,6 +11,7 @@ WORKDIR /src
 COPY Cargo.toml Cargo.lock ./
 COPY kpi-core kpi-core
 COPY pg_iot_kpi pg_iot_kpi
+COPY connection connection
 COPY collector collector
 COPY fuzz fuzz
 COPY tools tools

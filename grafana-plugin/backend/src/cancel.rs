@@ -5,7 +5,6 @@
 
 use crate::error::Error;
 use crate::settings::Settings;
-use crate::tls::Tls;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -14,19 +13,20 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 use tokio_postgres::tls::MakeTlsConnect;
 use tokio_postgres::{CancelToken, NoTls};
+use tokio_postgres_rustls::MakeRustlsConnect;
 
 /// How to cancel what a session runs.
 #[derive(Clone)]
 pub(crate) struct Canceller {
     token: CancelToken,
-    tls: Tls,
+    tls: Option<MakeRustlsConnect>,
     host: String,
     port: u16,
     patience: Duration,
 }
 
 impl Canceller {
-    pub(crate) fn new(token: CancelToken, tls: Tls, settings: &Settings) -> Self {
+    pub(crate) fn new(token: CancelToken, tls: Option<MakeRustlsConnect>, settings: &Settings) -> Self {
         Canceller {
             token,
             tls,
@@ -57,11 +57,11 @@ impl Canceller {
         let stream = stream.map_err(|error| Error::Server(format!("cancel request: {error}")))?;
         let stream = UntilClosed(stream);
         match &self.tls {
-            Tls::Off => self.token.cancel_query_raw(stream, NoTls).await?,
-            Tls::On(connector) => {
+            None => self.token.cancel_query_raw(stream, NoTls).await?,
+            Some(connector) => {
                 let mut connector = connector.clone();
                 let tls = MakeTlsConnect::<UntilClosed<S>>::make_tls_connect(&mut connector, &self.host);
-                let tls = tls.map_err(|error| Error::Tls(error.to_string()))?;
+                let tls = tls.map_err(|error| Error::Server(format!("cancel request: {error}")))?;
                 self.token.cancel_query_raw(stream, tls).await?;
             }
         }

@@ -74,7 +74,7 @@ pub enum Error {
     Database(#[from] tokio_postgres::Error),
     /// A TLS key or certificate that cannot be used.
     #[error("TLS: {0}")]
-    Tls(String),
+    Tls(#[from] iot_kpi_connection::Error),
     /// Arrow's writer failed.
     #[error("frame: {0}")]
     Frame(#[from] arrow_schema::ArrowError),

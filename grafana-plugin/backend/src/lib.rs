@@ -10,7 +10,6 @@
 //! | [`settings`] | what a data source's configuration says |
 //! | [`pool`] | connections: one bounded pool a data source |
 //! | [`session`] | a connection in use; cancels what nobody waits for |
-//! | [`tls`] | the TLS modes of a connection |
 //! | [`statement`] | SQL with its parameters, and as people paste it |
 //! | [`query`] | the query types, one file each |
 //! | [`frame`] | PostgreSQL's binary values into Arrow columns into Grafana's frames |
@@ -41,4 +40,3 @@ pub mod session;
 pub mod settings;
 pub mod statement;
 pub mod stream;
-pub mod tls;

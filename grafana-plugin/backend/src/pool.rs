@@ -5,7 +5,6 @@ use crate::error::Error;
 use crate::manager::Manager;
 use crate::session::Session;
 use crate::settings::{Settings, SourceId};
-use crate::tls::Tls;
 use deadpool::Runtime;
 use deadpool::managed::{Pool, PoolError, TimeoutType, Timeouts};
 use deadpool_postgres::{ManagerConfig, RecyclingMethod};
@@ -13,6 +12,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio_postgres::NoTls;
+use tokio_postgres_rustls::MakeRustlsConnect;
 
 /// The pools of all data sources of this process, in whatever organisation.
 #[derive(Clone, Default)]
@@ -25,7 +25,8 @@ pub struct Source {
     /// As they were when the pool was made.
     pub settings: Arc<Settings>,
     pool: Pool<Manager>,
-    tls: Tls,
+    /// None in the clear.
+    tls: Option<MakeRustlsConnect>,
     used: Mutex<tokio::time::Instant>,
 }
 
@@ -112,7 +113,6 @@ impl Pools {
 
 impl Source {
     fn new(settings: Arc<Settings>) -> Result<Self, Error> {
-        let tls = Tls::from_settings(&settings)?;
         let mut config = tokio_postgres::Config::new();
         config
             .host(&settings.host)
@@ -127,15 +127,10 @@ impl Source {
         let recycle = ManagerConfig {
             recycling_method: RecyclingMethod::Fast,
         };
+        let tls = settings.tls().protect(&mut config)?;
         let manager = match &tls {
-            Tls::Off => {
-                config.ssl_mode(tokio_postgres::config::SslMode::Disable);
-                deadpool_postgres::Manager::from_config(config, NoTls, recycle)
-            }
-            Tls::On(connector) => {
-                config.ssl_mode(tokio_postgres::config::SslMode::Require);
-                deadpool_postgres::Manager::from_config(config, connector.clone(), recycle)
-            }
+            None => deadpool_postgres::Manager::from_config(config, NoTls, recycle),
+            Some(connector) => deadpool_postgres::Manager::from_config(config, connector.clone(), recycle),
         };
         // By statement, not by start-up options: connection poolers between us and the server refuse those.
         let prepare = format!(

@@ -2,6 +2,7 @@
 
 use crate::error::Error;
 use grafana_plugin_sdk::pluginv2::{DataSourceInstanceSettings, PluginContext};
+use iot_kpi_connection::tls::{Mode, Tls};
 use serde::{Deserialize, Deserializer};
 use sha2::{Digest, Sha256};
 use std::fmt;
@@ -134,6 +135,17 @@ impl Settings {
         let (organisation, instance) = named.ok_or_else(|| Error::Query("the call names no data source".to_owned()))?;
         let uid = instance.uid.clone();
         Self::from_instance(SourceId { organisation, uid }, instance).map(Arc::new)
+    }
+
+    /// How its connections are protected.
+    pub(crate) fn tls(&self) -> Tls {
+        let mode = match self.tls_mode {
+            TlsMode::Disable => Mode::Disable,
+            TlsMode::Require => Mode::Require,
+            TlsMode::VerifyCa => Mode::VerifyCa,
+            TlsMode::VerifyFull => Mode::VerifyFull,
+        };
+        Tls::from_text(mode, &self.tls_ca, &self.tls_certificate, &self.tls_key)
     }
 
     fn from_instance(id: SourceId, instance: &DataSourceInstanceSettings) -> Result<Self, Error> {

@@ -3,8 +3,9 @@
 use crate::error::Error;
 use crate::pool::Pools;
 use crate::session::Session;
-use crate::settings::{Settings, TlsMode};
+use crate::settings::Settings;
 use crate::statement::{Statement, quote_literal};
+use iot_kpi_connection::tls::Trouble;
 use std::sync::Arc;
 use tokio_postgres::error::SqlState;
 
@@ -174,7 +175,7 @@ fn explain(error: &Error, settings: &Settings, place: &str) -> Verdict {
         };
         return unwell(reason, message, "");
     };
-    let (user, base) = (&settings.user, &settings.database);
+    let (user, base, tls) = (&settings.user, &settings.database, settings.tls());
     let (reason, message) = match database.code() {
         Some(code) if *code == SqlState::INVALID_PASSWORD => (
             "password refused",
@@ -200,62 +201,21 @@ fn explain(error: &Error, settings: &Settings, place: &str) -> Verdict {
             format!("{place} has no connection left; lower this pool's size"),
         ),
         Some(_) => ("refused", format!("{place} refuses")),
-        None if is_about_tls(&more) => (
-            "TLS refused",
-            format!(
-                "TLS with {place} failed in mode {}: {}",
-                mode_name(settings.tls_mode),
-                tls_remedy(&more)
+        None => match tls.trouble(database) {
+            Some(Trouble { problem, remedy }) => (
+                "TLS refused",
+                format!(
+                    "TLS with {place} failed in mode {}: {problem}; {remedy}",
+                    tls.mode.name()
+                ),
             ),
-        ),
-        None => (
-            "cannot reach host",
-            format!("Cannot reach {place}; check host and port, and that PostgreSQL runs"),
-        ),
+            None => (
+                "cannot reach host",
+                format!("Cannot reach {place}; check host and port, and that PostgreSQL runs"),
+            ),
+        },
     };
     unwell(reason, format!("{message} ({more})"), &more)
-}
-
-fn is_about_tls(text: &str) -> bool {
-    ["TLS", "tls", "certificate", "fatal alert"]
-        .iter()
-        .any(|word| text.contains(word))
-}
-
-/// What to do about a failed handshake, by the words of the TLS library.
-fn tls_remedy(words: &str) -> &'static str {
-    const REMEDIES: [(&str, &str); 7] = [
-        (
-            "does not support TLS",
-            "the server has it switched off; set ssl = on there, or choose mode disable",
-        ),
-        ("UnknownIssuer", "paste the CA certificate that signed the server's"),
-        ("BadSignature", "paste the CA certificate that signed the server's"),
-        (
-            "not valid for name",
-            "the server's certificate names another host; use that name, or mode verify-ca",
-        ),
-        (
-            "NotValidForName",
-            "the server's certificate names another host; use that name, or mode verify-ca",
-        ),
-        ("xpired", "the server's certificate has expired; renew it"),
-        (
-            "fatal alert",
-            "the server refuses the client certificate; see its ssl_ca_file",
-        ),
-    ];
-    let found = REMEDIES.iter().find(|(word, _)| words.contains(word));
-    found.map_or("see the certificates and the mode", |(_, remedy)| remedy)
-}
-
-fn mode_name(mode: TlsMode) -> &'static str {
-    match mode {
-        TlsMode::Disable => "disable",
-        TlsMode::Require => "require",
-        TlsMode::VerifyCa => "verify-ca",
-        TlsMode::VerifyFull => "verify-full",
-    }
 }
 
 /// 1.2.3 as numbers, so that 0.10 is newer than 0.9.
