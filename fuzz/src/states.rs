@@ -114,13 +114,14 @@ impl State for StatusTimeline {
     const ONE_FORM: bool = true;
 
     fn use_it(&mut self, other: &Self) {
-        self.merge(other);
+        let _ = self.merge(other);
+        let history = self.history();
         for window in windows() {
-            self.periods(window, Some(SECOND));
-            self.transitions(window, None);
-            self.times(window, Default::default(), &Exemptions::default());
+            history.periods(window, Some(SECOND));
+            history.transitions(window, None);
+            history.times(window, Default::default(), &Exemptions::default());
         }
-        let _ = (self.status_at(0, None), self.flapping());
+        let _ = (history.status_at(0, None), self.flapping());
     }
 }
 
@@ -128,7 +129,7 @@ impl State for Cadence {
     const ONE_FORM: bool = true;
 
     fn use_it(&mut self, other: &Self) {
-        self.merge(other);
+        let _ = self.merge(other);
         let expect = Expectation {
             interval: 60 * SECOND,
             liveness: 1,

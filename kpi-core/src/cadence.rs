@@ -18,13 +18,12 @@ pub struct Cadence {
 impl Cadence {
     /// Adds a beat.
     pub fn beat(&mut self, at: Instant) -> Result<()> {
-        self.times.insert(check_instant(at)?);
-        Ok(())
+        self.times.insert(check_instant(at)?)
     }
 
     /// Adds all beats of another.
-    pub fn merge(&mut self, other: &Cadence) {
-        self.times.merge(&other.times);
+    pub fn merge(&mut self, other: &Cadence) -> Result<()> {
+        self.times.merge(&other.times)
     }
 
     /// Bytes in use beyond the structure itself.
@@ -36,6 +35,7 @@ impl Cadence {
 impl Codec for Cadence {
     const NAME: &'static str = "cadence";
     const LETTER: u8 = b'C';
+    const MEMORY: usize = 128;
 
     fn write(&self, out: &mut Writer) {
         self.times.write(out);

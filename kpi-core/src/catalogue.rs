@@ -92,7 +92,7 @@ pub static KPIS: [Kpi; 34] = {
         kpi("error_rate_high", Communication, |s| {
             Ok(s.error_interval()?.map(|(_, high)| high))
         }),
-        kpi("bytes_per_second", Communication, |s| s.bytes_per_second()),
+        kpi("bytes_per_second", Communication, |s| Ok(s.bytes_per_second())),
         kpi("messages_per_second", Beats, |s| Ok(s.messages_per_second())),
     ]
 };

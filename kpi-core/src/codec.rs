@@ -9,6 +9,7 @@
 //! Whatever is truncated, altered or of another type is refused; nothing in it is trusted.
 
 use crate::error::{KpiError, Result};
+use crate::memory;
 
 const HEADER: usize = 6;
 
@@ -20,6 +21,9 @@ pub trait Codec: Sized {
     const LETTER: u8;
     /// The newest version of the body's layout that is read.
     const NEWEST: u8 = 1;
+    /// For each byte of the binary form, reading it and answering whatever may be asked takes at most so many bytes of memory;
+    /// and for any at all a few thousand.
+    const MEMORY: usize;
 
     /// The version in which a state is written: the oldest that can say all of it.
     fn version(&self) -> u8 {
@@ -68,6 +72,7 @@ pub trait Codec: Sized {
     /// A state from its whole binary form.
     fn decode(bytes: &[u8]) -> Result<Self> {
         let mut input = Self::body(bytes)?;
+        memory::check(bytes.len().saturating_mul(Self::MEMORY))?;
         let state = Self::read(&mut input)?;
         match input.bytes.len() {
             0 => Ok(state),

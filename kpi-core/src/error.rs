@@ -15,6 +15,10 @@ pub enum ErrorKind {
     MalformedBinary,
     /// A text form that is not understood.
     MalformedText,
+    /// Memory that cannot be had.
+    OutOfMemory,
+    /// Something that is larger than it may be.
+    TooLarge,
 }
 
 /// An input that was refused.
@@ -63,6 +67,20 @@ impl KpiError {
     /// A refusal of a text.
     pub fn text(message: impl Into<String>, hint: impl Into<String>) -> Self {
         Self::new(ErrorKind::MalformedText, message, hint)
+    }
+
+    /// Memory that could not be had.
+    pub fn memory(bytes: usize) -> Self {
+        Self::new(
+            ErrorKind::OutOfMemory,
+            "out of memory",
+            format!("{bytes} bytes could not be had: gather fewer samples at once, or give the server more memory."),
+        )
+    }
+
+    /// Something that is larger than it may be.
+    pub fn too_large(message: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self::new(ErrorKind::TooLarge, message, hint)
     }
 
     fn new(kind: ErrorKind, message: impl Into<String>, hint: impl Into<String>) -> Self {

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use crate::cadence::Expectation;
 use crate::codec::{Codec, Reader, Writer, add_tallies};
 use crate::error::{KpiError, Result};
+use crate::exact_sum::Form;
 use crate::interrupts::interruptible;
 use crate::response::ResponseSketch;
 use crate::runs::Runs;
@@ -57,7 +58,7 @@ pub struct Communication {
 
 impl Communication {
     fn is_empty(&self) -> bool {
-        self.responses.count() == 0 && self.attempts == 0 && self.bytes.is_empty()
+        self.responses.is_empty() && self.attempts == 0 && self.bytes.is_empty()
     }
 
     fn merge(&mut self, other: &Communication) -> Result<()> {
@@ -116,7 +117,8 @@ impl Evidence {
         })
     }
 
-    /// Adds a sample.
+    /// Adds a sample. Where its value cannot be what its role says, a negative response time or amount, that figure of the
+    /// slot has no value.
     #[inline]
     pub fn sample(
         &mut self,
@@ -128,14 +130,15 @@ impl Evidence {
     ) -> Result<()> {
         check_instant(at)?;
         if is_beat {
-            self.beats.insert(at);
+            self.beats.insert(at)?;
         }
         if role == MetricRole::Other {
             return Ok(());
         }
         let before_all = at < self.edges[0];
         let Some(slot) = self.slot_of(at) else {
-            let counts_on = before_all && role == MetricRole::Bytes && bytes_kind == AmountKind::Counter;
+            let counts_on =
+                before_all && role == MetricRole::Bytes && bytes_kind == AmountKind::Counter && value >= 0.0;
             return if counts_on {
                 self.before.add(at, value, bytes_kind)
             } else {
@@ -143,6 +146,9 @@ impl Evidence {
             };
         };
         match role {
+            // What a row of one device says must not fail the report of all: it spoils its own figure.
+            MetricRole::ResponseTime if value < 0.0 => slot.responses.spoil(),
+            MetricRole::Bytes if value < 0.0 => slot.bytes.spoil(),
             MetricRole::ResponseTime => slot.responses.add(value)?,
             MetricRole::Error => {
                 slot.attempts += 1;
@@ -189,7 +195,7 @@ impl Evidence {
                 "Gather both with the same slot edges.",
             ));
         }
-        self.beats.merge(&other.beats);
+        self.beats.merge(&other.beats)?;
         for runs in other.runs.values() {
             self.take_runs(runs.clone())?;
         }
@@ -228,7 +234,7 @@ impl Evidence {
         if self.edges == part.edges {
             return self.merge(&part);
         }
-        self.beats.merge(&part.beats);
+        self.beats.merge(&part.beats)?;
         for (bounds, others) in interruptible(part.edges.windows(2).zip(&part.slots)) {
             let whole = self.slot_at(bounds[0]).filter(|i| bounds[1] <= self.edges[i + 1]);
             let whole = whole.ok_or_else(|| {
@@ -289,7 +295,7 @@ impl Evidence {
                 let first = beats.partition_point(|b| *b < edges[0]);
                 interruptible(&beats[first..])
                     .take_while(|b| **b < edges[1])
-                    .for_each(|b| part.beats.insert(*b));
+                    .try_for_each(|b| part.beats.insert(*b))?;
                 part.slots[0] = slot.clone();
                 part.filled = usize::from(slot.is_some());
                 Ok(part)
@@ -306,6 +312,14 @@ impl Evidence {
             before
         });
         interruptible(before_each).collect()
+    }
+
+    /// The oldest form in which all sums and counters can be said.
+    fn form(&self) -> Form {
+        let slots = interruptible(&self.slots).flatten();
+        let forms = slots.flat_map(|slot| [slot.responses.form(), slot.bytes.form()]);
+        let needs_more = forms.chain([self.before.form()]).any(|form| form == Form::Wide);
+        if needs_more { Form::Wide } else { Form::Floats }
     }
 
     /// The bounds of the slots.
@@ -333,10 +347,15 @@ impl Evidence {
 impl Codec for Evidence {
     const NAME: &'static str = "evidence";
     const LETTER: u8 = b'E';
-    const NEWEST: u8 = 2;
+    const MEMORY: usize = 128;
+    const NEWEST: u8 = 3;
 
     fn version(&self) -> u8 {
-        if self.runs.is_empty() { 1 } else { 2 }
+        match (self.form(), self.runs.is_empty()) {
+            (Form::Floats, true) => 1,
+            (Form::Floats, false) => 2,
+            (Form::Wide, _) => 3,
+        }
     }
 
     fn write(&self, out: &mut Writer) {
@@ -347,14 +366,15 @@ impl Codec for Evidence {
             out.signed(edge.wrapping_sub(at));
             at = *edge;
         }
-        self.before.write_into(out);
+        let form = self.form();
+        self.before.write_into(out, form);
         let nothing = Communication::default();
         for slot in interruptible(&self.slots) {
             let slot = slot.as_deref().unwrap_or(&nothing);
-            slot.responses.write(out);
+            slot.responses.write_into(out, form);
             out.unsigned(slot.attempts);
             out.unsigned(slot.failed);
-            slot.bytes.write_into(out);
+            slot.bytes.write_into(out, form);
         }
         if self.version() > 1 {
             out.unsigned(self.runs.len() as u64);
@@ -373,13 +393,14 @@ impl Codec for Evidence {
         }
         let mut evidence = Self::new(&edges).map_err(|e| input.fail(e))?;
         evidence.beats = beats;
-        evidence.before = Throughput::read_from(input)?;
+        let form = if input.version < 3 { Form::Floats } else { Form::Wide };
+        evidence.before = Throughput::read_from(input, form)?;
         for slot in interruptible(0..count) {
             let read = Communication {
-                responses: ResponseSketch::read(input)?,
+                responses: ResponseSketch::read_from(input, form)?,
                 attempts: input.tally()?,
                 failed: input.tally()?,
-                bytes: Throughput::read_from(input)?,
+                bytes: Throughput::read_from(input, form)?,
             };
             if read.failed > read.attempts {
                 return Err(input.fail("more failed than tried"));
@@ -391,9 +412,12 @@ impl Codec for Evidence {
         if input.version > 1 {
             for _ in 0..input.count()? {
                 let runs = Runs::read(input)?;
+                if runs.bounds().is_none() {
+                    return Err(input.fail("a period has runs of no beats"));
+                }
                 evidence.take_runs(runs).map_err(|e| input.fail(e))?;
             }
-            if evidence.runs.is_empty() {
+            if evidence.runs.is_empty() && input.version == 2 {
                 return Err(input.fail("it announces runs of beats and has none"));
             }
         }

@@ -385,6 +385,7 @@ impl Heartbeats {
 impl Codec for Heartbeats {
     const NAME: &'static str = "heartbeats";
     const LETTER: u8 = b'H';
+    const MEMORY: usize = 96;
 
     fn write(&self, out: &mut Writer) {
         let settled = self.settled();

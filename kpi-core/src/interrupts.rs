@@ -3,6 +3,7 @@
 //! This crate knows nothing that could end them. Whoever embeds it says once what is to be called; that may unwind out of the
 //! loop, as a cancelled query does, and what the loop was working on is then dropped.
 
+use std::cmp::Ordering;
 use std::sync::OnceLock;
 
 /// Steps of a loop between two questions: some ten microseconds.
@@ -78,12 +79,17 @@ pub(crate) fn sort<T: Ord>(items: &mut [T]) {
 
 /// Sorts items by a key, of which no two that are equal can be told apart.
 pub(crate) fn sort_unstable_by_key<T, K: Ord>(items: &mut [T], key: impl Fn(&T) -> K) {
+    sort_unstable_by(items, |a, b| key(a).cmp(&key(b)));
+}
+
+/// Sorts items, of which no two that are equal can be told apart.
+pub(crate) fn sort_unstable_by<T>(items: &mut [T], compare: impl Fn(&T, &T) -> Ordering) {
     if items.len() <= SORTED_AT_ONCE {
-        return items.sort_unstable_by_key(key);
+        return items.sort_unstable_by(compare);
     }
     let mut pace = Pace::default();
     items.sort_unstable_by(|a, b| {
         pace.step();
-        key(a).cmp(&key(b))
+        compare(a, b)
     });
 }

@@ -15,7 +15,7 @@
 //! | [`evidence`], [`report`], [`catalogue`] | all samples of a device in one pass; every KPI from them; their names |
 //! | [`exact_sum`], [`codec`] | sums and binary forms that do not depend on order |
 //! | [`interrupts`] | how a loop that takes long is ended from outside |
-//! | [`error`] | what can be wrong, with a remedy |
+//! | [`error`], [`memory`] | what can be wrong, with a remedy; memory that may not be there |
 //!
 //! ```
 //! use kpi_core::{classes::Exemptions, heartbeats::Heartbeats, time::{SECOND, Window}};
@@ -41,11 +41,13 @@ pub mod evidence;
 pub mod exact_sum;
 pub mod heartbeats;
 pub mod interrupts;
+pub mod memory;
 pub mod outages;
 pub mod rates;
 pub mod report;
 pub mod response;
 pub mod runs;
+mod samples;
 pub mod scores;
 pub mod spans;
 pub mod status;

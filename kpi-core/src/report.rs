@@ -13,7 +13,7 @@ use crate::rates::{error_rate, wilson_interval};
 use crate::response::{ApdexCounts, ResponseSketch};
 use crate::runs::{Judged, Runs, carry_in};
 use crate::spans::Spans;
-use crate::status::{StatusRules, StatusTimeline};
+use crate::status::{StatusHistory, StatusRules, StatusTimeline};
 use crate::time::{Duration, Instant, Window, check_duration, seconds};
 
 /// What is known of a device beside its evidence.
@@ -59,7 +59,7 @@ pub struct Dossier {
     /// The byte counter's last sample before each slot, once it is asked for.
     counters: OnceCell<Vec<Option<(Instant, f64)>>>,
     /// Status samples, the last one before the window among them.
-    pub statuses: StatusTimeline,
+    pub statuses: StatusHistory,
     /// Time that does not count.
     pub exempt: Exemptions,
     /// How to judge.
@@ -86,7 +86,7 @@ impl Dossier {
             runs,
             evidence,
             counters: OnceCell::new(),
-            statuses,
+            statuses: statuses.history(),
             exempt,
             settings,
         })
@@ -317,21 +317,18 @@ impl SlotReport<'_> {
         wilson_interval(self.failed(), self.attempts())
     }
 
-    /// Bytes transferred; none where no sample of any kind was gathered. A counter's first increase counts from its last
-    /// sample before the slot, unless that lies too far back.
-    pub fn bytes(&self) -> Result<Option<f64>> {
-        if self.dossier.evidence.is_none() {
-            return Ok(None);
-        }
+    /// Bytes transferred; none where they are beyond the largest float. A counter's first increase counts from its last sample
+    /// before the slot, unless that lies too far back.
+    pub fn bytes(&self) -> Option<f64> {
         let Some(communication) = self.communication else {
-            return Ok(Some(0.0));
+            return Some(0.0);
         };
         let since = self
             .window
             .start
             .saturating_sub(self.dossier.settings.expect.look_back());
         let before = self.dossier.counter_before(self.slot).filter(|s| s.0 >= since);
-        communication.bytes.total_since(before).map(Some)
+        communication.bytes.total_since(before)
     }
 
     /// Distinct reports that came.
@@ -339,9 +336,9 @@ impl SlotReport<'_> {
         self.beats().runs.beats()
     }
 
-    /// Bytes a second of required time.
-    pub fn bytes_per_second(&self) -> Result<Option<f64>> {
-        Ok(self.per_required_second(self.bytes()?.unwrap_or(0.0)))
+    /// Bytes a second of required time; none where they, or this, are beyond the largest float.
+    pub fn bytes_per_second(&self) -> Option<f64> {
+        self.per_required_second(self.bytes()?)
     }
 
     /// Reports a second of required time.
@@ -351,7 +348,8 @@ impl SlotReport<'_> {
 
     fn per_required_second(&self, amount: f64) -> Option<f64> {
         let required = self.heartbeats().times.required();
-        (required > 0).then(|| amount / seconds(required))
+        let rate = amount / seconds(required);
+        (required > 0 && rate.is_finite()).then_some(rate)
     }
 }
 

@@ -1,13 +1,16 @@
 //! Response times as a mergeable sketch: DDSketch (Masson, Rim, Lee, VLDB 2019) with a relative error of 1 %.
 //!
-//! The bins have no upper limit and are never collapsed, so that a merge in any order gives the same sketch; the range
-//! of floats bounds them (36,000 bins at the very most, a few hundred for real devices).
+//! Bins are never collapsed, so that a merge in any order gives the same sketch; the range of floats bounds them (36,000
+//! bins at the very most, a few hundred for real devices).
+
+mod bins;
 
 use std::borrow::Cow;
 
 use crate::codec::{Codec, Reader, Writer};
 use crate::error::{KpiError, Result};
-use crate::exact_sum::ExactSum;
+use crate::exact_sum::{ExactSum, Form};
+use bins::Bins;
 
 /// Promised relative error of a percentile.
 pub const RELATIVE_ERROR: f64 = 0.01;
@@ -26,9 +29,8 @@ const WAITING: usize = 16;
 /// A sketch of response times in milliseconds.
 #[derive(Debug, Clone, Default)]
 pub struct ResponseSketch {
-    /// Count of bin `first + i`, which holds `(γ^(k−1), γ^k]`.
-    bins: Vec<u64>,
-    first: i32,
+    /// Bin `k` counts what lies in `(γ^(k−1), γ^k]`.
+    bins: Bins,
     zeros: u64,
     count: u64,
     sum: ExactSum,
@@ -49,7 +51,7 @@ impl ResponseSketch {
                 "Give milliseconds; leave out responses that never came, or count them as failed.",
             ));
         }
-        self.sum.add(ms)?;
+        self.sum.add(ms);
         match bin_of(ms) {
             Some(bin) => self.note(bin),
             None => self.zeros += 1,
@@ -58,6 +60,11 @@ impl ResponseSketch {
         let ms = ms + 0.0; // minus zero is zero
         self.range = Some(self.range.map_or((ms, ms), |(lo, hi)| (lo.min(ms), hi.max(ms))));
         Ok(())
+    }
+
+    /// Notes a value that is no response time: it is not counted, and there is no mean from now on.
+    pub fn spoil(&mut self) {
+        self.sum.spoil();
     }
 
     #[inline]
@@ -72,7 +79,7 @@ impl ResponseSketch {
     /// Counts the bins that wait.
     fn settle(&mut self) {
         for i in 0..std::mem::take(&mut self.waiting_count) {
-            *self.bin_mut(self.waiting[i]) += 1;
+            self.bins.add(self.waiting[i], 1);
         }
     }
 
@@ -84,31 +91,6 @@ impl ResponseSketch {
         let mut copy = self.clone();
         copy.settle();
         Cow::Owned(copy)
-    }
-
-    #[inline]
-    fn bin_mut(&mut self, bin: i32) -> &mut u64 {
-        let at = bin.wrapping_sub(self.first) as usize;
-        if at >= self.bins.len() {
-            self.make_room(bin);
-        }
-        &mut self.bins[(bin - self.first) as usize]
-    }
-
-    #[cold]
-    fn make_room(&mut self, bin: i32) {
-        if self.bins.is_empty() {
-            self.first = bin;
-        }
-        if bin < self.first {
-            let missing = (self.first - bin) as usize;
-            self.bins.splice(0..0, std::iter::repeat_n(0, missing));
-            self.first = bin;
-        }
-        let at = (bin - self.first) as usize;
-        if at >= self.bins.len() {
-            self.bins.resize(at + 1, 0);
-        }
     }
 
     /// Adds all of another sketch.
@@ -124,10 +106,9 @@ impl ResponseSketch {
                 "Gather the response times anew from their rows.",
             )
         })?;
-        self.sum.merge(&other.sum)?;
-        for (i, n) in other.bins.iter().enumerate().filter(|b| *b.1 > 0) {
-            *self.bin_mut(other.first + i as i32) += n;
-        }
+        self.settle();
+        self.sum.merge(&other.sum);
+        self.bins.merge(&other.bins);
         self.zeros += other.zeros;
         self.count = count;
         self.range = match (self.range, other.range) {
@@ -137,14 +118,20 @@ impl ResponseSketch {
         Ok(())
     }
 
+    /// Whether nothing was added, nor was the mean spoiled.
+    pub fn is_empty(&self) -> bool {
+        self.count == 0 && self.sum.is_empty()
+    }
+
     /// How many response times there are.
     pub fn count(&self) -> u64 {
         self.count
     }
 
-    /// Arithmetic mean in milliseconds, exact.
+    /// Arithmetic mean in milliseconds, exact; none where the sum is beyond the largest float.
     pub fn mean(&self) -> Option<f64> {
-        (self.count > 0).then(|| self.sum.value() / self.count as f64)
+        let sum = self.sum.value().filter(|_| self.count > 0)?;
+        Some(sum / self.count as f64)
     }
 
     /// The shortest, exact.
@@ -157,7 +144,7 @@ impl ResponseSketch {
         self.range.map(|r| r.1)
     }
 
-    /// The value at rank `q (n − 1)`, within 1 % of it.
+    /// The value at rank `q (n − 1)`, within 1 % of it; 0 and 1 are minimum and maximum, exact.
     pub fn percentile(&self, q: f64) -> Result<Option<f64>> {
         if !(0.0..=1.0).contains(&q) {
             return Err(KpiError::parameter(
@@ -166,16 +153,19 @@ impl ResponseSketch {
             ));
         }
         let Some((lo, hi)) = self.range else { return Ok(None) };
+        if q == 0.0 || q == 1.0 {
+            return Ok(Some(if q == 0.0 { lo } else { hi }));
+        }
         let rank = q * (self.count - 1) as f64;
         let settled = self.settled();
         let mut seen = self.zeros;
         if seen as f64 > rank {
             return Ok(Some(lo));
         }
-        for (i, n) in settled.bins.iter().enumerate() {
+        for (bin, n) in settled.bins.iter() {
             seen += n;
             if seen as f64 > rank {
-                let value = upper_bound(settled.first + i as i32) * 2.0 / (GAMMA + 1.0);
+                let value = upper_bound(bin) * 2.0 / (GAMMA + 1.0);
                 return Ok(Some(value.clamp(lo, hi)));
             }
         }
@@ -188,9 +178,8 @@ impl ResponseSketch {
             return if ms >= 0.0 { self.zeros } else { 0 };
         };
         let settled = self.settled();
-        let bins = i64::from(limit) - i64::from(settled.first) + 1;
-        let bins = usize::try_from(bins).unwrap_or(0).min(settled.bins.len());
-        self.zeros + settled.bins[..bins].iter().sum::<u64>()
+        let up_to = settled.bins.iter().take_while(|b| b.0 <= limit);
+        self.zeros + up_to.map(|b| b.1).sum::<u64>()
     }
 
     /// The counts behind an Apdex score.
@@ -212,7 +201,75 @@ impl ResponseSketch {
 
     /// Bytes in use beyond the structure itself.
     pub fn heap_size(&self) -> usize {
-        self.bins.capacity() * size_of::<u64>()
+        self.bins.heap_size() + self.sum.heap_size()
+    }
+
+    /// The oldest form of sums that can say this one.
+    pub(crate) fn form(&self) -> Form {
+        self.sum.form()
+    }
+
+    pub(crate) fn write_into(&self, out: &mut Writer, form: Form) {
+        out.unsigned(self.count);
+        if form == Form::Wide {
+            self.sum.write(out, form);
+        }
+        let Some((lo, hi)) = self.range else { return };
+        out.float(lo);
+        out.float(hi);
+        if form == Form::Floats {
+            self.sum.write(out, form);
+        }
+        out.unsigned(self.zeros);
+        let settled = self.settled();
+        out.unsigned(settled.bins.iter().count() as u64);
+        let mut at = 0;
+        for (bin, n) in settled.bins.iter() {
+            out.signed(i64::from(bin - at));
+            out.unsigned(n);
+            at = bin;
+        }
+    }
+
+    pub(crate) fn read_from(input: &mut Reader<'_>, form: Form) -> Result<Self> {
+        let mut state = Self {
+            count: input.tally()?,
+            ..Self::default()
+        };
+        if form == Form::Wide {
+            state.sum = ExactSum::read(input, form)?;
+        }
+        if state.count == 0 {
+            return Ok(state);
+        }
+        let range = (input.float()?, input.float()?);
+        if !(0.0 <= range.0 && range.0 <= range.1) {
+            return Err(input.fail("minimum and maximum do not fit"));
+        }
+        state.range = Some(range);
+        if form == Form::Floats {
+            state.sum = ExactSum::read(input, form)?;
+        }
+        state.zeros = input.unsigned()?;
+        let mut total = Some(state.zeros);
+        let mut counts = Vec::with_capacity(input.count()?);
+        let mut at = 0i64;
+        for i in 0..counts.capacity() {
+            let step = input.signed()?;
+            at = at.saturating_add(step);
+            let n = input.unsigned()?;
+            let in_range = BINS.contains(&at);
+            if !in_range || (i > 0 && step <= 0) || n == 0 {
+                return Err(input.fail("bins are not in order"));
+            }
+            counts.push((at as i32, n));
+            total = total.and_then(|t| t.checked_add(n));
+        }
+        if total != Some(state.count) {
+            return Err(input.fail("bins do not add up to the count"));
+        }
+        state.bins = Bins::of(counts);
+        Ok(state)
     }
 }
 
@@ -252,58 +309,22 @@ fn upper_bound(bin: i32) -> f64 {
 impl Codec for ResponseSketch {
     const NAME: &'static str = "response_sketch";
     const LETTER: u8 = b'R';
+    const MEMORY: usize = 64;
+    const NEWEST: u8 = 2;
 
-    fn write(&self, out: &mut Writer) {
-        out.unsigned(self.count);
-        if let Some((lo, hi)) = self.range {
-            out.float(lo);
-            out.float(hi);
-            self.sum.write(out);
-            out.unsigned(self.zeros);
-            let settled = self.settled();
-            let filled: Vec<(usize, u64)> = settled.bins.iter().copied().enumerate().filter(|b| b.1 > 0).collect();
-            out.unsigned(filled.len() as u64);
-            let mut at = 0;
-            for (i, n) in filled {
-                let bin = settled.first + i as i32;
-                out.signed(i64::from(bin - at));
-                out.unsigned(n);
-                at = bin;
-            }
+    fn version(&self) -> u8 {
+        match self.form() {
+            Form::Floats => 1,
+            Form::Wide => 2,
         }
     }
 
+    fn write(&self, out: &mut Writer) {
+        self.write_into(out, self.form());
+    }
+
     fn read(input: &mut Reader<'_>) -> Result<Self> {
-        let mut state = Self {
-            count: input.tally()?,
-            ..Self::default()
-        };
-        if state.count == 0 {
-            return Ok(state);
-        }
-        let range = (input.float()?, input.float()?);
-        if !(0.0 <= range.0 && range.0 <= range.1) {
-            return Err(input.fail("minimum and maximum do not fit"));
-        }
-        state.range = Some(range);
-        state.sum = ExactSum::read(input)?;
-        state.zeros = input.unsigned()?;
-        let mut total = Some(state.zeros);
-        let mut at = 0i64;
-        for i in 0..input.count()? {
-            let step = input.signed()?;
-            at = at.saturating_add(step);
-            let n = input.unsigned()?;
-            let in_range = BINS.contains(&at);
-            if !in_range || (i > 0 && step <= 0) || n == 0 {
-                return Err(input.fail("bins are not in order"));
-            }
-            *state.bin_mut(at as i32) += n;
-            total = total.and_then(|t| t.checked_add(n));
-        }
-        if total != Some(state.count) {
-            return Err(input.fail("bins do not add up to the count"));
-        }
-        Ok(state)
+        let form = if input.version == 1 { Form::Floats } else { Form::Wide };
+        Self::read_from(input, form)
     }
 }

@@ -292,6 +292,7 @@ mod tests {
     impl Codec for Alone {
         const NAME: &'static str = "runs";
         const LETTER: u8 = b'?';
+        const MEMORY: usize = 1;
 
         fn write(&self, out: &mut Writer) {
             self.0.write(out);

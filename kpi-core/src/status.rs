@@ -1,13 +1,19 @@
 //! Status samples: each holds until the next one, at most as long as its time-to-live.
+//!
+//! [`StatusTimeline`] is what they are gathered in, [`StatusHistory`] what is read.
+
+mod history;
 
 use std::fmt;
 use std::str::FromStr;
 
-use crate::classes::{Class, ClassTimes, Exemptions, Timeline};
 use crate::codec::{Codec, Reader, Writer};
 use crate::error::{KpiError, Result};
-use crate::spans::Spans;
-use crate::time::{Duration, Instant, LATEST, Window, check_instant, span};
+use crate::interrupts::interruptible;
+use crate::samples::kinds::Kinds;
+use crate::samples::{Samples, Values};
+use crate::time::{Duration, Instant, check_instant};
+pub use history::{Period, StatusHistory, overlay, periods_of};
 
 /// What a device says of itself. Ordered from what loses to what wins where two samples have the same time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -56,6 +62,10 @@ impl Status {
             b"maintenance" => Some(Self::Maintenance),
             _ => None,
         }
+    }
+
+    fn of_kind(kind: u8) -> Self {
+        Self::ALL[usize::from(kind)]
     }
 
     /// The word for it.
@@ -112,89 +122,34 @@ impl Default for StatusRules {
     }
 }
 
-/// A stretch of one status.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Period {
-    /// Its first instant.
-    pub start: Instant,
-    /// The first instant after it.
-    pub end: Instant,
-    /// The status; none where the device was not required to work for a reason outside its samples.
-    pub status: Option<Status>,
-}
-
-/// The status samples of a device. Samples stay samples: a merge of joined runs would lie.
-#[derive(Debug, Clone)]
+/// The status samples of a device. Each is kept, compressed: one that comes late may fall between any two.
+#[derive(Debug, Clone, Default)]
 pub struct StatusTimeline {
-    samples: Vec<(Instant, Status)>,
-    /// When the last one in the list was: it is asked for every sample, and the list's end lies far away.
-    latest: Instant,
-    unsorted: bool,
-}
-
-impl Default for StatusTimeline {
-    fn default() -> Self {
-        Self {
-            samples: Vec::new(),
-            latest: Instant::MIN,
-            unsorted: false,
-        }
-    }
+    samples: Samples<Statuses>,
 }
 
 impl StatusTimeline {
     /// Adds a sample. Where two have the same time, the worse status wins, in whatever order they come.
     #[inline]
     pub fn sample(&mut self, at: Instant, status: Status) -> Result<()> {
-        check_instant(at)?;
-        if at == self.latest
-            && let Some(last) = self.samples.last_mut()
-        {
-            last.1 = last.1.max(status);
-            return Ok(());
-        }
-        self.unsorted |= at < self.latest;
-        self.latest = at;
-        self.samples.push((at, status));
-        Ok(())
+        self.samples.insert(at, status)
     }
 
     /// Adds a sample that comes after all others, where there is room for it: nearly always. False, and nothing done, for any
     /// other; it neither allocates nor panics.
     #[inline(always)]
     pub fn sample_in_place(&mut self, at: Instant, status: Status) -> bool {
-        let has_room = self.samples.len() < self.samples.capacity();
-        // Such an instant lies after one that was accepted.
-        let in_order = self.latest != Instant::MIN && self.latest < at && at < LATEST;
-        let done = has_room && in_order;
-        if done {
-            self.latest = at;
-            self.samples.push((at, status));
-        }
-        done
+        self.samples.insert_in_place(at, status)
     }
 
     /// Adds all samples of another.
-    pub fn merge(&mut self, other: &StatusTimeline) {
-        if let Some(first) = other.samples.first() {
-            self.unsorted |= other.unsorted || first.0 <= self.latest;
-            self.latest = other.latest;
-            self.samples.extend_from_slice(&other.samples);
-        }
+    pub fn merge(&mut self, other: &StatusTimeline) -> Result<()> {
+        self.samples.merge(&other.samples)
     }
 
-    /// The samples in order, one an instant.
-    pub fn samples(&self) -> std::borrow::Cow<'_, [(Instant, Status)]> {
-        if !self.unsorted {
-            return std::borrow::Cow::Borrowed(&self.samples);
-        }
-        let mut sorted = self.samples.clone();
-        sorted.sort();
-        // Sorted by time and then by rank: of equal times the last is the worst.
-        sorted.reverse();
-        sorted.dedup_by_key(|s| s.0);
-        sorted.reverse();
-        std::borrow::Cow::Owned(sorted)
+    /// The samples as they are read.
+    pub fn history(&self) -> StatusHistory {
+        StatusHistory::of(self.samples.settled().iter())
     }
 
     /// Whether there is no sample.
@@ -202,83 +157,10 @@ impl StatusTimeline {
         self.samples.is_empty()
     }
 
-    /// The status at an instant.
-    pub fn status_at(&self, t: Instant, ttl: Option<Duration>) -> Status {
-        let samples = self.samples();
-        let after = samples.partition_point(|s| s.0 <= t);
-        let held = after.checked_sub(1).map(|i| samples[i]);
-        match held {
-            Some((at, status)) if ttl.is_none_or(|ttl| span(at, t) < ttl) => status,
-            _ => Status::Unknown,
-        }
-    }
-
-    /// The window in periods without gap or overlap, neighbours always of different status.
-    pub fn periods(&self, window: Window, ttl: Option<Duration>) -> Vec<Period> {
-        let mut periods = Vec::new();
-        let samples = self.samples();
-        let first = samples.partition_point(|s| s.0 <= window.start).saturating_sub(1);
-        let mut at = window.start;
-        for (i, &(from, status)) in samples.iter().enumerate().skip(first) {
-            if from >= window.end {
-                break;
-            }
-            let next = samples.get(i + 1).map_or(window.end, |s| s.0.min(window.end));
-            let holds_until = ttl.map_or(next, |ttl| from.saturating_add(ttl).min(next));
-            add(&mut periods, at, from, Some(Status::Unknown));
-            add(&mut periods, from.max(window.start), holds_until, Some(status));
-            add(&mut periods, holds_until.max(window.start), next, Some(Status::Unknown));
-            at = next.max(at);
-        }
-        add(&mut periods, at, window.end, Some(Status::Unknown));
-        periods
-    }
-
-    /// The window in its four classes.
-    pub fn judge(&self, window: Window, rules: StatusRules, exempt: &Exemptions) -> Timeline {
-        let periods = self.periods(window, rules.ttl);
-        let of = |wanted: &[Status]| {
-            let chosen = periods.iter().filter(|p| p.status.is_some_and(|s| wanted.contains(&s)));
-            Spans::from_sorted(chosen.map(|p| (p.start, p.end)))
-        };
-        let up = if rules.degraded_counts_up {
-            of(&[Status::Online, Status::Degraded])
-        } else {
-            of(&[Status::Online])
-        };
-        let mut excluded = of(&[Status::Maintenance]).as_slice().to_vec();
-        excluded.extend_from_slice(exempt.excluded.as_slice());
-        let exempt = Exemptions {
-            excluded: Spans::union_of(excluded),
-            unknown: exempt.unknown.clone(),
-        };
-        Timeline::judge(window, &up, &of(&[Status::Unknown]), &exempt)
-    }
-
-    /// How much of the window each class takes.
-    pub fn times(&self, window: Window, rules: StatusRules, exempt: &Exemptions) -> ClassTimes {
-        self.judge(window, rules, exempt).times()
-    }
-
-    /// The time of the window spent in a status.
-    pub fn duration_in(&self, status: Status, window: Window, ttl: Option<Duration>) -> Duration {
-        let of = self
-            .periods(window, ttl)
-            .into_iter()
-            .filter(|p| p.status == Some(status));
-        of.map(|p| span(p.start, p.end)).sum()
-    }
-
-    /// How often the status changed inside the window.
-    pub fn transitions(&self, window: Window, ttl: Option<Duration>) -> u64 {
-        self.periods(window, ttl).len().saturating_sub(1) as u64
-    }
-
     /// How much the last 21 samples changed, in per cent, newer changes weighing more (Nagios' measure).
     pub fn flapping(&self) -> f64 {
-        let samples = self.samples();
-        let recent = &samples[samples.len().saturating_sub(21)..];
-        let changes = recent.windows(2).map(|pair| pair[0].1 != pair[1].1);
+        let recent = self.samples.settled().values().latest(21);
+        let changes = recent.windows(2).map(|pair| pair[0] != pair[1]);
         // With fewer than 21 samples the oldest of the twenty transitions did not happen.
         let first = 21 - recent.len().max(1);
         let weighed = changes
@@ -296,95 +178,119 @@ impl StatusTimeline {
     }
 
     /// Bytes in use beyond the structure itself.
+    #[inline]
     pub fn heap_size(&self) -> usize {
-        self.samples.capacity() * size_of::<(Instant, Status)>()
+        self.samples.heap_size()
     }
 }
 
-/// Lays what is exempt over periods: excluded time has no status, unobserved time is unknown.
-pub fn overlay(periods: &[Period], window: Window, exempt: &Exemptions) -> Vec<Period> {
-    let mut laid = Vec::new();
-    // Judged as if never up: what is neither excluded nor unknown comes out as down.
-    let classes = Timeline::judge(window, &Spans::empty(), &Spans::empty(), exempt);
-    let mut rest = periods;
-    for stretch in classes.stretches() {
-        while let Some(p) = rest.first().filter(|p| p.start < stretch.end) {
-            let status = match stretch.class {
-                Class::Excluded => None,
-                Class::Unknown => Some(Status::Unknown),
-                Class::Down | Class::Up => p.status,
-            };
-            add(&mut laid, p.start.max(stretch.start), p.end.min(stretch.end), status);
-            if p.end > stretch.end {
-                break;
-            }
-            rest = &rest[1..];
+/// Statuses in the order of their times: each with how many samples in a row said it.
+#[derive(Debug, Clone, Default)]
+struct Statuses(Kinds);
+
+impl Statuses {
+    /// The last ones, at most so many.
+    fn latest(&self, most: usize) -> Vec<Status> {
+        let mut latest: Vec<Status> = Vec::new();
+        for (kind, n) in interruptible(self.0.rows()) {
+            let more = usize::try_from(n).unwrap_or(most).min(most);
+            latest.extend(std::iter::repeat_n(Status::of_kind(kind), more));
+            latest.drain(..latest.len().saturating_sub(most));
         }
+        latest
     }
-    laid
 }
 
-/// The periods that a judged timeline of beats amounts to, for a device that sends no status.
-pub fn periods_of(timeline: &Timeline) -> Vec<Period> {
-    let period = |class| match class {
-        Class::Excluded => None,
-        Class::Unknown => Some(Status::Unknown),
-        Class::Down => Some(Status::Offline),
-        Class::Up => Some(Status::Online),
-    };
-    timeline
-        .stretches()
-        .iter()
-        .map(|s| Period {
-            start: s.start,
-            end: s.end,
-            status: period(s.class),
-        })
-        .collect()
-}
+impl Values for Statuses {
+    type Value = Status;
 
-fn add(periods: &mut Vec<Period>, start: Instant, end: Instant, status: Option<Status>) {
-    match periods.last_mut() {
-        _ if start >= end => {}
-        Some(last) if last.status == status => last.end = end,
-        _ => periods.push(Period { start, end, status }),
+    #[inline]
+    fn make_room(&mut self) -> Result<()> {
+        self.0.make_room()
+    }
+
+    #[inline]
+    fn has_room(&self) -> bool {
+        self.0.has_room()
+    }
+
+    #[inline]
+    fn push(&mut self, status: Status) {
+        self.0.push(status as u8);
+    }
+
+    fn append_all(&mut self, other: &Self) -> Result<()> {
+        self.0.append_all(&other.0)
+    }
+
+    fn last(&self) -> Status {
+        Status::of_kind(self.0.last())
+    }
+
+    fn iter(&self) -> impl Iterator<Item = Status> {
+        self.0.iter().map(Status::of_kind)
+    }
+
+    /// Of equal times the worse status counts.
+    fn outweighs(one: Status, other: Status) -> bool {
+        one > other
+    }
+
+    fn heap_size(&self) -> usize {
+        self.0.heap_size()
+    }
+
+    fn write(&self, out: &mut Writer) {
+        out.bytes(&self.0.written());
+    }
+
+    fn read(input: &mut Reader<'_>, count: u64) -> Result<Option<Self>> {
+        let read = Kinds::of_bytes(input.bytes()?);
+        let known = |kinds: &Kinds| kinds.rows().all(|row| usize::from(row.0) < Status::ALL.len());
+        Ok(read
+            .filter(|(kinds, n)| *n == count && known(kinds))
+            .map(|(kinds, _)| Self(kinds)))
     }
 }
 
 impl Codec for StatusTimeline {
     const NAME: &'static str = "status_timeline";
     const LETTER: u8 = b'S';
+    const MEMORY: usize = 96;
+    const NEWEST: u8 = 2;
+
+    fn version(&self) -> u8 {
+        2
+    }
 
     fn write(&self, out: &mut Writer) {
-        let samples = self.samples();
-        out.unsigned(samples.len() as u64);
-        let mut at = 0i64;
-        for &(t, status) in samples.iter() {
-            out.signed(t.wrapping_sub(at));
-            out.unsigned(status as u64);
-            at = t;
-        }
+        self.samples.write(out);
     }
 
     fn read(input: &mut Reader<'_>) -> Result<Self> {
-        let count = input.count()?;
-        let mut state = Self {
-            samples: Vec::with_capacity(count),
-            ..Self::default()
-        };
-        let mut at = 0i64;
-        for i in 0..count {
-            let t = at.wrapping_add(input.signed()?);
-            let code = input.unsigned()?;
-            let status = Status::ALL.into_iter().find(|s| *s as u64 == code);
-            let status = status.ok_or_else(|| input.fail(format!("{code} is no status")))?;
-            if (i > 0 && t <= at) || check_instant(t).is_err() {
-                return Err(input.fail("samples are not in order"));
-            }
-            state.samples.push((t, status));
-            at = t;
-            state.latest = t;
+        match input.version {
+            1 => one_by_one(input),
+            _ => Ok(Self {
+                samples: Samples::read(input)?,
+            }),
         }
-        Ok(state)
     }
+}
+
+/// The samples as they were written before they were compressed.
+fn one_by_one(input: &mut Reader<'_>) -> Result<StatusTimeline> {
+    let mut state = StatusTimeline::default();
+    let mut at = 0i64;
+    for i in interruptible(0..input.count()?) {
+        let t = at.wrapping_add(input.signed()?);
+        let code = input.unsigned()?;
+        let status = Status::ALL.into_iter().find(|s| *s as u64 == code);
+        let status = status.ok_or_else(|| input.fail(format!("{code} is no status")))?;
+        if (i > 0 && t <= at) || check_instant(t).is_err() {
+            return Err(input.fail("samples are not in order"));
+        }
+        state.sample(t, status)?;
+        at = t;
+    }
+    Ok(state)
 }

@@ -1,11 +1,17 @@
 //! Throughput: a sum of amounts, or of a counter's increases.
 
+mod readings;
+
+use std::borrow::Cow;
 use std::str::FromStr;
 
 use crate::codec::{Codec, Reader, Writer};
 use crate::error::{KpiError, Result};
-use crate::exact_sum::ExactSum;
+use crate::exact_sum::{ExactSum, Form};
+use crate::interrupts::interruptible;
+use crate::samples::Samples;
 use crate::time::{Instant, Window, check_instant, seconds};
+use readings::Readings;
 
 /// How a stream of amounts is to be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -35,11 +41,12 @@ impl FromStr for AmountKind {
     }
 }
 
-/// Amounts added up. Counters keep their samples, since an increase is only known once all samples are in order.
+/// Amounts added up. Counters keep their readings, compressed: one that comes late may fall between any two.
 #[derive(Debug, Clone, Default)]
 pub struct Throughput {
     amounts: ExactSum,
-    counter: Vec<(Instant, f64)>,
+    /// Few streams are of a counter, and reports have very many of this.
+    counter: Option<Box<Samples<Readings>>>,
 }
 
 impl Throughput {
@@ -47,117 +54,165 @@ impl Throughput {
     pub fn add(&mut self, at: Instant, value: f64, kind: AmountKind) -> Result<()> {
         check_instant(at)?;
         if !value.is_finite() || value < 0.0 {
-            return Err(KpiError::number(
-                format!("amount must be finite and not negative, not {value}"),
-                "For a running total that may fall back to zero use the kind 'counter'.",
-            ));
+            return Err(not_an_amount(value, kind));
         }
         match kind {
-            AmountKind::Delta => self.amounts.add(value)?,
-            AmountKind::Counter => self.counter.push((at, value)),
+            AmountKind::Delta => {
+                self.amounts.add(value);
+                Ok(())
+            }
+            // Minus zero is zero.
+            AmountKind::Counter => self.counter.get_or_insert_default().insert(at, value + 0.0),
         }
-        Ok(())
+    }
+
+    /// Notes a value that is no amount: there is no total from now on.
+    pub fn spoil(&mut self) {
+        self.amounts.spoil();
     }
 
     /// Adds all of another.
     pub fn merge(&mut self, other: &Throughput) -> Result<()> {
-        self.amounts.merge(&other.amounts)?;
-        self.counter.extend_from_slice(&other.counter);
-        Ok(())
+        self.amounts.merge(&other.amounts);
+        match &other.counter {
+            Some(counter) => self.counter.get_or_insert_default().merge(counter),
+            None => Ok(()),
+        }
     }
 
     /// Whether there is no sample.
     pub fn is_empty(&self) -> bool {
-        self.amounts.is_empty() && self.counter.is_empty()
+        self.amounts.is_empty() && self.counter.is_none()
     }
 
-    /// The counter's samples in order; of equal times the larger value counts.
-    fn in_order(&self) -> Vec<(Instant, f64)> {
-        let mut samples = self.counter.clone();
-        samples.sort_by(|a, b| a.0.cmp(&b.0).then(b.1.total_cmp(&a.1)));
-        samples.dedup_by_key(|s| s.0);
-        samples
+    /// The counter's readings, of which nothing waits.
+    fn settled(&self) -> Option<Cow<'_, Samples<Readings>>> {
+        self.counter.as_deref().map(Samples::settled)
     }
 
-    /// All amounts and increases.
-    pub fn total(&self) -> Result<f64> {
+    /// All amounts and increases; none where they are beyond the largest float.
+    pub fn total(&self) -> Option<f64> {
         self.total_since(None)
     }
 
-    /// All amounts and increases, the increase since an earlier sample of the counter among them.
-    pub fn total_since(&self, before: Option<(Instant, f64)>) -> Result<f64> {
+    /// All amounts and increases, the increase since an earlier sample of the counter among them; none where they are beyond
+    /// the largest float.
+    pub fn total_since(&self, before: Option<(Instant, f64)>) -> Option<f64> {
         let mut total = self.amounts.clone();
-        let samples: Vec<f64> = before.into_iter().chain(self.in_order()).map(|s| s.1).collect();
-        for pair in samples.windows(2) {
-            // A counter that fell was set to zero in between. Taken away first, no sum on the way exceeds the total.
-            if pair[1] >= pair[0] {
-                total.add(-pair[0])?;
+        let mut last = before.map(|sample| sample.1);
+        if let Some(counter) = self.settled() {
+            for (_, value) in interruptible(counter.iter()) {
+                if let Some(last) = last {
+                    // A counter that fell was set to zero in between.
+                    if value >= last {
+                        total.add(-last);
+                    }
+                    total.add(value);
+                }
+                last = Some(value);
             }
-            total.add(pair[1])?;
         }
-        Ok(total.value())
+        total.value()
     }
 
     /// The counter's last sample.
     pub fn last_sample(&self) -> Option<(Instant, f64)> {
-        self.in_order().last().copied()
+        self.settled().and_then(|counter| counter.last())
     }
 
     /// How often the counter fell.
     pub fn resets(&self) -> u64 {
-        self.in_order().windows(2).filter(|pair| pair[1].1 < pair[0].1).count() as u64
+        let Some(counter) = self.settled() else { return 0 };
+        let mut last = 0.0;
+        let falls = interruptible(counter.iter()).filter(|(_, value)| *value < std::mem::replace(&mut last, *value));
+        falls.count() as u64
     }
 
-    /// Amount a second of the window.
-    pub fn rate(&self, window: Window) -> Result<f64> {
-        Ok(self.total()? / seconds(window.length()))
+    /// Amount a second of the window; none where it is beyond the largest float.
+    pub fn rate(&self, window: Window) -> Option<f64> {
+        let rate = self.total()? / seconds(window.length());
+        rate.is_finite().then_some(rate)
     }
 
     /// Bytes in use beyond the structure itself.
     pub fn heap_size(&self) -> usize {
-        self.counter.capacity() * size_of::<(Instant, f64)>()
+        let counter = self.counter.as_deref();
+        self.amounts.heap_size() + counter.map_or(0, |counter| size_of_val(counter) + counter.heap_size())
     }
 
-    pub(crate) fn write_into(&self, out: &mut Writer) {
-        self.amounts.write(out);
-        let samples = self.in_order();
-        out.unsigned(samples.len() as u64);
-        let mut at = 0i64;
-        for (t, value) in samples {
-            out.signed(t.wrapping_sub(at));
-            out.float(value);
-            at = t;
+    /// The oldest form that can say all of it.
+    pub(crate) fn form(&self) -> Form {
+        match self.counter {
+            Some(_) => Form::Wide,
+            None => self.amounts.form(),
         }
     }
 
-    pub(crate) fn read_from(input: &mut Reader<'_>) -> Result<Self> {
-        let mut state = Self {
-            amounts: ExactSum::read(input)?,
-            counter: Vec::new(),
+    pub(crate) fn write_into(&self, out: &mut Writer, form: Form) {
+        self.amounts.write(out, form);
+        match self.counter.as_deref() {
+            Some(counter) => counter.write(out),
+            None => out.unsigned(0),
+        }
+    }
+
+    pub(crate) fn read_from(input: &mut Reader<'_>, form: Form) -> Result<Self> {
+        let amounts = ExactSum::read(input, form)?;
+        let counter = match form {
+            Form::Floats => one_by_one(input)?,
+            Form::Wide => Samples::read(input)?,
         };
-        let mut at = 0i64;
-        for i in 0..input.count()? {
-            let t = at.wrapping_add(input.signed()?);
-            let value = input.float()?;
-            if (i > 0 && t <= at) || check_instant(t).is_err() || value < 0.0 {
-                return Err(input.fail("samples are not in order"));
-            }
-            state.counter.push((t, value));
-            at = t;
-        }
-        Ok(state)
+        Ok(Self {
+            amounts,
+            counter: (!counter.is_empty()).then(|| Box::new(counter)),
+        })
     }
+}
+
+/// The readings as they were written before they were compressed.
+fn one_by_one(input: &mut Reader<'_>) -> Result<Samples<Readings>> {
+    let mut readings = Samples::default();
+    let mut at = 0i64;
+    for i in interruptible(0..input.count()?) {
+        let t = at.wrapping_add(input.signed()?);
+        let value = input.float()?;
+        if (i > 0 && t <= at) || check_instant(t).is_err() || value < 0.0 {
+            return Err(input.fail("samples are not in order"));
+        }
+        readings.insert(t, value + 0.0)?;
+        at = t;
+    }
+    Ok(readings)
+}
+
+#[cold]
+fn not_an_amount(value: f64, kind: AmountKind) -> KpiError {
+    let hint = match kind {
+        AmountKind::Delta => "For a running total that may fall back to zero use the kind 'counter'.",
+        AmountKind::Counter => "A running total begins at zero and falls back to zero: leave out what else was read.",
+    };
+    KpiError::number(format!("amount must be finite and not negative, not {value}"), hint)
 }
 
 impl Codec for Throughput {
     const NAME: &'static str = "throughput";
     const LETTER: u8 = b'T';
+    const MEMORY: usize = 64;
+    const NEWEST: u8 = 2;
+
+    fn version(&self) -> u8 {
+        match self.form() {
+            Form::Floats => 1,
+            Form::Wide => 2,
+        }
+    }
 
     fn write(&self, out: &mut Writer) {
-        self.write_into(out);
+        self.write_into(out, self.form());
     }
 
     fn read(input: &mut Reader<'_>) -> Result<Self> {
-        Self::read_from(input)
+        let form = if input.version == 1 { Form::Floats } else { Form::Wide };
+        Self::read_from(input, form)
     }
 }

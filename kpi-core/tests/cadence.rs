@@ -30,7 +30,7 @@ proptest! {
     #[test]
     fn merging_parts_is_the_whole(beats in items(instant(), 80), deal in deal()) {
         let whole = of(&beats);
-        let merged = deal.merged(&beats, |part| of(part.iter().copied()), |a, b| a.merge(b));
+        let merged = deal.merged(&beats, |part| of(part.iter().copied()), |a, b| a.merge(b).unwrap());
         prop_assert_eq!(merged.encode(), whole.encode());
         survives(&whole);
         let mut sorted = beats.clone();
@@ -167,8 +167,29 @@ fn a_distance_longer_than_an_i64_survives() {
 #[test]
 fn many_late_instants_are_kept_in_order() {
     let mut times = Times::default();
-    (0..50_000i64).for_each(|i| times.insert(i * 7919 % 50_000 * SECOND));
+    (0..50_000i64).for_each(|i| times.insert(i * 7919 % 50_000 * SECOND).unwrap());
     let all = times.to_vec();
     assert_eq!(all.len(), 50_000);
     assert!(all.windows(2).all(|pair| pair[0] < pair[1]));
+}
+
+#[test]
+fn a_beat_takes_the_bytes_that_are_promised() {
+    // A beat a minute: how much later it comes each time, at most, and the bytes it may take.
+    let mut random = 1u64;
+    for (jitter, unit, bytes) in [
+        (0, 1, 1.0),
+        (2_000, 1000, 2.0),
+        (250_000, 1, 3.0),
+        (30_000_000, 1, 4.0),
+    ] {
+        let mut beats = Cadence::default();
+        for n in 0..10_000 {
+            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            let late = if jitter == 0 { 0 } else { (random >> 33) as i64 % jitter * unit };
+            beats.beat(n * 60 * SECOND + late).unwrap();
+        }
+        let size = beats.encode().len() as f64 / 10_000.0;
+        assert!(size <= bytes + 0.01, "{size} bytes a beat with a jitter of {jitter}");
+    }
 }

@@ -30,7 +30,7 @@ impl Random {
 
 /// A few states of each type, and everything that can be done with one that was read.
 trait Subject: Codec {
-    /// Whether each state has one form only. Those with sums of floats are read from any list of terms.
+    /// Whether each state has one form only, in the newest version. Those with sums of floats are read from any list of terms.
     const ONE_FORM: bool = false;
 
     fn samples(random: &mut Random) -> Self;
@@ -84,12 +84,14 @@ impl Subject for StatusTimeline {
     }
 
     fn use_it(&mut self, other: &Self) {
-        self.merge(other);
+        self.merge(other).unwrap();
+        self.merge(&self.clone()).unwrap();
+        let history = self.history();
         for window in windows() {
-            self.transitions(window, Some(SECOND));
-            self.times(window, Default::default(), &Exemptions::default());
+            history.transitions(window, Some(SECOND));
+            history.times(window, Default::default(), &Exemptions::default());
         }
-        let _ = (self.status_at(0, None), self.flapping());
+        let _ = (history.status_at(0, None), self.flapping());
     }
 }
 
@@ -110,7 +112,7 @@ impl Subject for Cadence {
     }
 
     fn use_it(&mut self, other: &Self) {
-        self.merge(other);
+        self.merge(other).unwrap();
         for window in windows() {
             judge_beats(&self.times.to_vec(), window, EXPECT, &Exemptions::default());
         }
@@ -127,7 +129,7 @@ impl Subject for ResponseSketch {
     }
 
     fn use_it(&mut self, other: &Self) {
-        // Sums of made-up floats may be out of range: an error, too.
+        // Made-up counts may be more than are counted: an error, too.
         let _ = self.merge(other);
         let _ = self.merge(&self.clone());
         let _ = self.add(1.0);
@@ -295,7 +297,7 @@ fn storm<S: Subject + Clone>(tries: usize) {
             if let Ok(mut forged) = S::decode(&bytes) {
                 read += 1;
                 assert!(
-                    !S::ONE_FORM || forged.encode() == bytes,
+                    !S::ONE_FORM || bytes[1] != S::NEWEST || forged.encode() == bytes,
                     "{} has two forms: {bytes:?}",
                     S::NAME
                 );

@@ -7,11 +7,15 @@
 
 mod common;
 
-use common::{deal, near, survives};
+use common::{deal, duration, instant, near, survives};
+use kpi_core::catalogue::KPIS;
+use kpi_core::classes::Exemptions;
 use kpi_core::codec::Codec;
 use kpi_core::evidence::{Evidence, MetricRole};
+use kpi_core::report::{DeviceSettings, Dossier};
+use kpi_core::status::{StatusRules, StatusTimeline};
 use kpi_core::throughput::AmountKind;
-use kpi_core::time::SECOND;
+use kpi_core::time::{LATEST, SECOND, Window};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -29,7 +33,11 @@ fn sample() -> impl Strategy<Value = Sample> {
     (
         near(),
         select(ROLES.to_vec()),
-        prop_oneof![0.0..1000.0f64, select(vec![0.0, 1.0])],
+        prop_oneof![
+            4 => 0.0..1000.0f64,
+            3 => select(vec![0.0, 1.0]),
+            1 => select(vec![-1.0, -0.0, 5e-324, f64::MIN_POSITIVE, 1.797e308, f64::MAX, f64::MIN]),
+        ],
         any::<bool>(),
     )
 }
@@ -71,6 +79,78 @@ proptest! {
         }
         prop_assert_eq!(together.encode(), of(&coarse, kind, &samples).encode());
     }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(1000))]
+
+    #[test]
+    fn whatever_samples_say_a_report_has_finite_figures_or_none(
+        samples in vec(extreme_sample(), 0..60), counter: bool, start in instant(), length in duration(), interval in duration(), target in amount(),
+    ) {
+        let Ok(window) = Window::new(start, start.saturating_add(length).min(LATEST - 1)) else { return Ok(()) };
+        let kind = if counter { AmountKind::Counter } else { AmountKind::Delta };
+        let evidence = of(&[window.start, window.end], kind, &samples);
+        survives(&evidence);
+        let Ok(settings) = DeviceSettings::new(interval, None, Some(target), StatusRules::default()) else { return Ok(()) };
+        let dossier = Dossier::new(Some(evidence), StatusTimeline::default(), Exemptions::default(), settings).unwrap();
+        let report = dossier.report(0, window);
+        for kpi in &KPIS {
+            let value = kpi.value(&report).unwrap();
+            prop_assert!(value.is_none_or(|v| v.is_finite() && v >= 0.0), "{}: {:?}", kpi.name, value);
+            let is_ratio = kpi.name.ends_with("uptime") || kpi.name.ends_with("ability") || kpi.name.starts_with("error_rate")
+                || ["completeness", "regularity", "stability", "consistency", "apdex"].contains(&kpi.name);
+            prop_assert!(!is_ratio || value.is_none_or(|v| v <= 1.0), "{}: {:?}", kpi.name, value);
+        }
+        // Two devices in one group.
+        let mut group = report.responses().cloned().unwrap_or_default();
+        group.merge(&group.clone()).unwrap();
+        prop_assert!(group.mean().is_none_or(f64::is_finite));
+    }
+}
+
+/// Any role at any time with any value that a store can hold.
+fn extreme_sample() -> impl Strategy<Value = Sample> {
+    let value = prop_oneof![2 => amount(), 1 => Just(f64::MIN), 1 => Just(-5e-324), 1 => select(vec![0.0, 1.0])];
+    (instant(), select(ROLES.to_vec()), value, any::<bool>())
+}
+
+fn amount() -> impl Strategy<Value = f64> {
+    select(vec![
+        5e-324,
+        f64::MIN_POSITIVE,
+        1e-300,
+        0.001,
+        1.0,
+        1e300,
+        f64::MAX / 2.0,
+        1.797e308,
+        f64::MAX,
+    ])
+}
+
+#[test]
+fn a_figure_that_cannot_be_said_spoils_no_other() {
+    let slots = edges(&[0, 100, 200]);
+    let mut evidence = Evidence::new(&slots).unwrap();
+    for (at, role, value) in [
+        (1, MetricRole::ResponseTime, f64::MAX),
+        (2, MetricRole::ResponseTime, f64::MAX),
+        (3, MetricRole::Bytes, 100.0),
+        (101, MetricRole::ResponseTime, 20.0),
+        (102, MetricRole::ResponseTime, -1.0),
+        (103, MetricRole::Bytes, -1.0),
+        (104, MetricRole::Error, 1.0),
+    ] {
+        evidence
+            .sample(at * SECOND, role, value, true, AmountKind::Delta)
+            .unwrap();
+    }
+    let [first, second] = [0, 1].map(|slot| evidence.slot(slot).unwrap());
+    assert_eq!((first.responses.mean(), first.responses.count()), (None, 2));
+    assert_eq!((second.responses.mean(), second.responses.count()), (None, 1));
+    assert_eq!((first.bytes.total(), second.bytes.total()), (Some(100.0), None));
+    assert_eq!((second.attempts, second.failed), (1, 1));
 }
 
 #[test]

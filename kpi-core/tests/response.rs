@@ -23,9 +23,9 @@ fn ms() -> impl Strategy<Value = f64> {
     prop_oneof![
         6 => 0.1..5000.0f64,
         2 => (0..1000u32).prop_map(f64::from),
-        // Any size at all; a few of the greatest do not add up to infinity.
-        1 => (-300.0..306.0f64).prop_map(|exponent| 10f64.powf(exponent)),
-        1 => Just(0.0),
+        // Any size at all; two of the greatest have a sum that is no float.
+        1 => (-323.0..308.0f64).prop_map(|exponent| 10f64.powf(exponent)),
+        1 => prop_oneof![Just(0.0), Just(-0.0), Just(5e-324), Just(f64::MIN_POSITIVE), Just(f64::MAX), Just(1.797e308)],
     ]
 }
 
@@ -52,7 +52,14 @@ proptest! {
         prop_assert_eq!(sketch.count(), values.len() as u64);
         prop_assert_eq!(sketch.min(), sorted.first().copied());
         prop_assert_eq!(sketch.max(), sorted.last().copied());
-        prop_assert!(sketch.min() <= sketch.mean().map(|m| m * (1.0 + 1e-15)) && sketch.mean().map(|m| m * (1.0 - 1e-15)) <= sketch.max());
+        prop_assert_eq!(sketch.percentile(0.0).unwrap(), sketch.min());
+        prop_assert_eq!(sketch.percentile(1.0).unwrap(), sketch.max());
+        // The mean of values each below a hundredth of the largest float is there, and lies between them.
+        let fits = values.iter().all(|v| *v < f64::MAX / 100.0);
+        prop_assert!(sketch.mean().is_some() || !fits);
+        if let (Some(mean), Some(lo), Some(hi)) = (sketch.mean(), sketch.min(), sketch.max()) {
+            prop_assert!(lo <= mean * (1.0 + 1e-15) + 5e-324 && mean * (1.0 - 1e-15) <= hi);
+        }
     }
 
     #[test]
@@ -113,6 +120,45 @@ fn extremes_are_kept() {
     assert_eq!(sketch.percentile(1.0).unwrap(), Some(f64::MAX));
     survives(&sketch);
     assert_eq!(of(&[-0.0]).min().map(f64::to_bits), Some(0));
+}
+
+#[test]
+fn percentiles_0_and_1_are_the_extremes_to_the_bit() {
+    for values in [
+        &[100.0, 200.0][..],
+        &[0.1, 0.2, 0.3],
+        &[0.0, 5e-324],
+        &[1e-300, 7.0, 1.7e308],
+    ] {
+        let sketch = of(values);
+        assert_eq!(sketch.percentile(0.0).unwrap(), sketch.min());
+        assert_eq!(sketch.percentile(1.0).unwrap(), sketch.max());
+    }
+}
+
+#[test]
+fn a_sum_beyond_the_largest_float_leaves_all_but_the_mean() {
+    let mut sketch = of(&[1.797e308, 1.797e308, 20.0]);
+    assert_eq!((sketch.mean(), sketch.count()), (None, 3));
+    assert_eq!((sketch.min(), sketch.max()), (Some(20.0), Some(1.797e308)));
+    assert!((sketch.percentile(0.5).unwrap().unwrap() / 1.797e308 - 1.0).abs() <= RELATIVE_ERROR);
+    assert_eq!(sketch.apdex_counts(100.0, 1).unwrap().score(), Some(0.25));
+    survives(&sketch);
+    sketch.merge(&sketch.clone()).unwrap();
+    assert_eq!((sketch.mean(), sketch.count()), (None, 6));
+    survives(&sketch);
+}
+
+#[test]
+fn two_values_at_either_end_take_as_little_as_any_two() {
+    let sketch = of(&[1e-8, f64::MAX]);
+    let read = ResponseSketch::decode(&sketch.encode()).unwrap();
+    assert!(
+        sketch.heap_size() < 1000 && read.heap_size() < 1000,
+        "{} and {} bytes",
+        sketch.heap_size(),
+        read.heap_size()
+    );
 }
 
 #[test]

@@ -9,8 +9,8 @@ mod common;
 
 use std::collections::BTreeMap;
 
-use common::{deal, duration, instant, items, near, short, spans, survives, window};
-use kpi_core::classes::{Class, Exemptions};
+use common::{deal, duration, instant, items, near, sealed, short, spans, survives, varint, window};
+use kpi_core::classes::{ClassTimes, Exemptions};
 use kpi_core::codec::Codec;
 use kpi_core::status::{Status, StatusRules, StatusTimeline, overlay};
 use kpi_core::time::{LATEST, SECOND, Window};
@@ -35,7 +35,7 @@ proptest! {
     #[test]
     fn merging_parts_is_the_whole(samples in items((instant(), status()), 60), deal in deal()) {
         let whole = of(&samples);
-        let merged = deal.merged(&samples, |part| of(part.iter().copied()), |a, b| a.merge(b));
+        let merged = deal.merged(&samples, |part| of(part.iter().copied()), |a, b| a.merge(b).unwrap());
         prop_assert_eq!(merged.encode(), whole.encode());
         let mut at_once = StatusTimeline::default();
         for (at, status) in &samples {
@@ -55,12 +55,12 @@ proptest! {
             worst.entry(*t).and_modify(|w: &mut Status| *w = (*w).max(*s)).or_insert(*s);
         }
         let last = worst.range(..=at).next_back().filter(|s| ttl.is_none_or(|ttl| at - s.0 < ttl));
-        prop_assert_eq!(of(&samples).status_at(at, ttl), last.map_or(Status::Unknown, |s| *s.1));
+        prop_assert_eq!(of(&samples).history().status_at(at, ttl), last.map_or(Status::Unknown, |s| *s.1));
     }
 
     #[test]
     fn periods_tile_the_window(samples in vec((near(), status()), 0..30), ttl in option::of(short()), window in window()) {
-        let state = of(&samples);
+        let state = of(&samples).history();
         let periods = state.periods(window, ttl);
         prop_assert_eq!(periods[0].start, window.start);
         prop_assert_eq!(periods[periods.len() - 1].end, window.end);
@@ -83,25 +83,31 @@ proptest! {
         samples in vec((near(), status()), 0..30), ttl in option::of(short()), degraded_counts_up: bool, window in window(),
         excluded in spans(), unknown in spans(),
     ) {
-        let state = of(&samples);
+        let state = of(&samples).history();
         let exempt = Exemptions { excluded, unknown };
-        let timeline = state.judge(window, StatusRules { ttl, degraded_counts_up }, &exempt);
-        let times = timeline.times();
+        let times = state.times(window, StatusRules { ttl, degraded_counts_up }, &exempt);
         prop_assert_eq!(times.up + times.down + times.unknown + times.excluded, window.length());
         prop_assert!(times.ratio().is_none_or(|r| (0.0..=1.0).contains(&r)));
-        for s in timeline.stretches() {
-            let status = state.status_at(s.start, ttl);
-            let expected = if exempt.excluded.contains(s.start) || status == Status::Maintenance {
-                Class::Excluded
-            } else if exempt.unknown.contains(s.start) || status == Status::Unknown {
-                Class::Unknown
+        // The same, stretch by stretch between all instants at which anything may change.
+        let ends = exempt.excluded.as_slice().iter().chain(exempt.unknown.as_slice()).flat_map(|s| [s.0, s.1]);
+        let periods = state.periods(window, ttl);
+        let mut cuts: Vec<i64> = ends.chain(periods.iter().flat_map(|p| [p.start, p.end])).filter(|t| (window.start..=window.end).contains(t)).collect();
+        cuts.sort();
+        let mut naive = ClassTimes::default();
+        for pair in cuts.windows(2) {
+            let length = pair[1] - pair[0];
+            let status = state.status_at(pair[0], ttl);
+            if exempt.excluded.contains(pair[0]) || status == Status::Maintenance {
+                naive.excluded += length;
+            } else if exempt.unknown.contains(pair[0]) || status == Status::Unknown {
+                naive.unknown += length;
             } else if status == Status::Online || (status == Status::Degraded && degraded_counts_up) {
-                Class::Up
+                naive.up += length;
             } else {
-                Class::Down
-            };
-            prop_assert_eq!(s.class, expected);
+                naive.down += length;
+            }
         }
+        prop_assert_eq!(times, naive);
         let laid = overlay(&state.periods(window, ttl), window, &exempt);
         prop_assert_eq!(laid.iter().map(|p| p.end - p.start).sum::<i64>(), window.length());
         prop_assert!(laid.windows(2).all(|pair| pair[0].end == pair[1].start && pair[0].status != pair[1].status));
@@ -110,14 +116,15 @@ proptest! {
 
     #[test]
     fn no_window_panics(samples in vec((instant(), status()), 0..20), ttl in option::of(duration()), start in instant(), end in instant()) {
-        let state = of(&samples);
+        let timeline = of(&samples);
+        let state = timeline.history();
         if let Ok(window) = Window::new(start, end) {
             let times = state.times(window, StatusRules { ttl, degraded_counts_up: true }, &Exemptions::default());
             prop_assert_eq!(times.up + times.down + times.unknown + times.excluded, window.length());
             state.transitions(window, ttl);
         }
         state.status_at(start, ttl);
-        prop_assert!((0.0..=100.0).contains(&state.flapping()));
+        prop_assert!((0.0..=100.0).contains(&timeline.flapping()));
     }
 }
 
@@ -140,7 +147,8 @@ fn nearly_every_sample_asks_for_no_memory() {
         !at_once
     });
     assert!(asked.count() < 100);
-    assert_eq!(state.samples().len(), 10_000);
+    assert_eq!(state.history().transitions(Window::new(0, 10_000).unwrap(), Some(1)), 0);
+    assert_eq!(state.history().status_at(10_000, Some(1)), Status::Unknown);
     // What is late, the same again, or no time is left to those who say what is wrong with it.
     let before = state.encode();
     for at in [0, 9_999, i64::MIN, i64::MAX, LATEST] {
@@ -148,6 +156,55 @@ fn nearly_every_sample_asks_for_no_memory() {
     }
     assert_eq!(state.encode(), before);
     assert!(state.sample_in_place(10_000, Status::Error));
+}
+
+#[test]
+fn regular_samples_take_a_few_hundred_bytes() {
+    // One a minute for six days and a half, offline for some of it; in order and not.
+    let status = |i: i64| if i % 1000 < 30 { Status::Offline } else { Status::Online };
+    let regular: Vec<(i64, Status)> = (0..9231).map(|i| (i * 60 * SECOND, status(i))).collect();
+    let mut shuffled = regular.clone();
+    shuffled.sort_by_key(|s| s.0.wrapping_mul(0x9e37_79b9_7f4a_7c15u64 as i64));
+    for samples in [&regular, &shuffled] {
+        let state = of(samples);
+        let read = StatusTimeline::decode(&state.encode()).unwrap();
+        assert!(state.encode().len() < 300, "{} bytes", state.encode().len());
+        assert!(read.heap_size() < 1024, "{} bytes in memory", read.heap_size());
+        let history = read.history();
+        assert!(
+            samples
+                .iter()
+                .all(|(at, status)| history.status_at(*at, Some(1)) == *status)
+        );
+        assert_eq!(history.status_at(59 * SECOND, Some(59 * SECOND)), Status::Unknown);
+    }
+}
+
+#[test]
+fn a_sample_between_two_of_a_run_parts_it() {
+    let mut run = of(&(0..1000).map(|i| (i * SECOND, Status::Online)).collect::<Vec<_>>());
+    run.merge(&of(&[(500 * SECOND + 1, Status::Error)])).unwrap();
+    let history = run.history();
+    assert_eq!(history.status_at(500 * SECOND, None), Status::Online);
+    assert_eq!(history.status_at(500 * SECOND + 1, None), Status::Error);
+    assert_eq!(history.status_at(501 * SECOND, None), Status::Online);
+    assert_eq!(history.transitions(Window::new(0, 1000 * SECOND).unwrap(), None), 2);
+}
+
+#[test]
+fn what_was_written_before_samples_were_compressed_is_read() {
+    let samples: Vec<(i64, Status)> = (0..50)
+        .map(|i| (i * 61 * SECOND + i * i, Status::ALL[i as usize * 7 % 6]))
+        .collect();
+    let mut body = vec![50];
+    let mut at = 0;
+    for (t, status) in &samples {
+        varint(&mut body, ((t - at) << 1) as u64);
+        body.push(*status as u8);
+        at = *t;
+    }
+    let read = StatusTimeline::decode(&sealed(b'S', 1, &body)).unwrap();
+    assert_eq!(read.encode(), of(&samples).encode());
 }
 
 #[test]

@@ -4,6 +4,7 @@ use std::ffi::CStr;
 
 use kpi_core::codec::Codec;
 use kpi_core::error::{KpiError, Result};
+use kpi_core::memory;
 use kpi_core::time::{Duration, Instant};
 use pgrx::pg_sys::{self, Datum};
 use pgrx::varlena::{rust_byte_slice_to_bytea, varatt_is_1b, varatt_is_1b_e, varatt_is_4b_u, varlena_to_byte_slice};
@@ -79,10 +80,26 @@ pub(crate) fn text(value: &str) -> Datum {
     Datum::from(rust_byte_slice_to_bytea(value.as_bytes()).into_pg())
 }
 
-/// A C string, as output functions return it.
-pub(crate) fn cstring(value: &str) -> Datum {
+/// PostgreSQL takes no value that is longer, its header included.
+const LONGEST: usize = 0x3fff_ffff - 8;
+
+/// The text form of a state that is stored, as output functions return it.
+pub(crate) fn hex(stored: &[u8]) -> Result<Datum> {
+    if stored.len() > LONGEST / 2 {
+        return Err(KpiError::too_large(
+            format!(
+                "a state of {} bytes has no text form: that would be longer than a gigabyte",
+                stored.len()
+            ),
+            "Read it in binary, or ask it for its figures.",
+        ));
+    }
+    memory::check(2 * stored.len())?;
+    let text = kpi_core::codec::hex(stored);
     // SAFETY: copies into memory that PostgreSQL frees with the current context, and ends it with a zero.
-    Datum::from(unsafe { pg_sys::pnstrdup(value.as_ptr().cast(), value.len()) })
+    Ok(Datum::from(unsafe {
+        pg_sys::pnstrdup(text.as_ptr().cast(), text.len())
+    }))
 }
 
 /// What is left to read in a message.
@@ -100,13 +117,28 @@ pub(crate) unsafe fn remaining<'a>(datum: Datum) -> &'a [u8] {
 }
 
 /// A state in its binary form.
-pub(crate) fn state<T: Codec>(state: &T) -> Datum {
+pub(crate) fn state<T: Codec>(state: &T) -> Result<Datum> {
     byte_string(&state.encode())
 }
 
 /// Bytes as a varlena.
-pub(crate) fn byte_string(bytes: &[u8]) -> Datum {
-    Datum::from(rust_byte_slice_to_bytea(bytes).into_pg())
+pub(crate) fn byte_string(bytes: &[u8]) -> Result<Datum> {
+    check_length(bytes)?;
+    Ok(Datum::from(rust_byte_slice_to_bytea(bytes).into_pg()))
+}
+
+/// Accepts the bytes of a state that PostgreSQL can hold in a value, and memory to copy them.
+pub(crate) fn check_length(bytes: &[u8]) -> Result<()> {
+    if bytes.len() > LONGEST {
+        return Err(KpiError::too_large(
+            format!(
+                "a state of {} bytes is longer than the gigabyte that a value may be",
+                bytes.len()
+            ),
+            "Gather fewer samples in one state: of shorter periods, or of one device each.",
+        ));
+    }
+    memory::check(2 * bytes.len())
 }
 
 /// The bytes of a varlena, whatever its storage.
@@ -160,7 +192,7 @@ pub(crate) unsafe fn decode<T: Codec>(datum: Datum) -> Result<T> {
 /// The datum must be a `timestamptz[]`.
 pub(crate) unsafe fn instants(datum: Datum) -> Result<Vec<Instant>> {
     // SAFETY: by contract.
-    let elements = unsafe { elements(datum, pg_sys::TIMESTAMPTZOID) };
+    let elements = unsafe { elements(datum, pg_sys::TIMESTAMPTZOID)? };
     let all: Option<Vec<Instant>> = elements.into_iter().map(|e| e.map(|d| d.value() as i64)).collect();
     all.ok_or_else(|| KpiError::parameter("array of timestamps has a NULL", "Leave NULLs out of the array."))
 }
@@ -171,7 +203,7 @@ pub(crate) unsafe fn instants(datum: Datum) -> Result<Vec<Instant>> {
 /// The datum must be a `double precision[]`.
 pub(crate) unsafe fn floats(datum: Datum) -> Result<Vec<Option<f64>>> {
     // SAFETY: by contract.
-    let elements = unsafe { elements(datum, pg_sys::FLOAT8OID) };
+    let elements = unsafe { elements(datum, pg_sys::FLOAT8OID)? };
     Ok(elements
         .into_iter()
         .map(|e| e.map(|d| f64::from_bits(d.value() as u64)))
@@ -216,16 +248,20 @@ pub(crate) fn texts<'a>(values: impl Iterator<Item = &'a str>) -> Datum {
 }
 
 /// The elements of an array whose type is eight bytes, passed by value and double-aligned.
-unsafe fn elements(datum: Datum, of: pg_sys::Oid) -> Vec<Option<Datum>> {
+unsafe fn elements(datum: Datum, of: pg_sys::Oid) -> Result<Vec<Option<Datum>>> {
     // SAFETY: by contract; PostgreSQL fills in as many elements and flags as it says.
-    unsafe {
+    let (values, nulls, count) = unsafe {
         let array = pg_sys::pg_detoast_datum(datum.cast_mut_ptr()).cast::<pg_sys::ArrayType>();
         let (mut values, mut nulls, mut count) = (std::ptr::null_mut(), std::ptr::null_mut(), 0);
         pg_sys::deconstruct_array(array, of, 8, true, b'd' as _, &mut values, &mut nulls, &mut count);
-        (0..count as usize)
-            .map(|i| (!*nulls.add(i)).then(|| *values.add(i)))
-            .collect()
-    }
+        (values, nulls, count as usize)
+    };
+    // What is made of them has as many elements again.
+    memory::check(4 * count * size_of::<Option<Datum>>())?;
+    // SAFETY: both are as long as said.
+    Ok((0..count)
+        .map(|i| unsafe { (!*nulls.add(i)).then(|| *values.add(i)) })
+        .collect())
 }
 
 impl Call {

@@ -68,7 +68,7 @@ pub(crate) fn nothing_at_once(_: &Call) -> Option<pg_sys::Datum> {
 /// Runs a function's body and hands over its result or error.
 #[inline(always)]
 pub(crate) fn run(call: Call, body: impl FnOnce(&Call) -> SqlResult) -> pg_sys::Datum {
-    match body(&call) {
+    match crate::memory::with_reserve(|| body(&call)) {
         Ok(Some(datum)) => datum,
         Ok(None) => {
             // SAFETY: valid as long as the call is in progress.

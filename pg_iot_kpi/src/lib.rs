@@ -5,7 +5,7 @@
 //! | [`install`] | the one list of SQL files, in order |
 //! | [`fmgr`] | a call from SQL: its arguments, its result, a state that lives as long as its aggregate |
 //! | [`datum`], [`ranges`] | plain values to and from PostgreSQL's; windows and sets of time |
-//! | [`error`] | the one place where an error of kpi-core becomes a SQLSTATE with a hint |
+//! | [`error`], [`memory`] | the one place where an error of kpi-core becomes a SQLSTATE with a hint; memory that cannot be had |
 //! | [`aggregates`] | the two-step aggregates and their accessors, a file each |
 //! | [`rates`], [`scores`] | plain functions of counts, ratios and values |
 //! | [`reports`] | a device's dossier to rows |
@@ -22,6 +22,7 @@ mod datum;
 mod error;
 mod fmgr;
 mod install;
+mod memory;
 mod ranges;
 mod rates;
 mod reports;

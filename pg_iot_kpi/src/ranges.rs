@@ -1,6 +1,7 @@
 //! Windows and sets of time to and from PostgreSQL's ranges and multiranges.
 
 use kpi_core::error::{KpiError, Result};
+use kpi_core::memory;
 use kpi_core::spans::Spans;
 use kpi_core::time::{EARLIEST, Instant, LATEST, Window};
 use pgrx::pg_sys::{self, Datum};
@@ -109,10 +110,13 @@ pub(crate) unsafe fn window(datum: Datum) -> Result<Window> {
 ///
 /// # Safety
 /// The datum must be a `tstzmultirange`.
-pub(crate) unsafe fn spans(datum: Datum) -> Spans {
-    // SAFETY: by contract; the array has as many elements as said.
+pub(crate) unsafe fn spans(datum: Datum) -> Result<Spans> {
+    // SAFETY: by contract.
+    let (count, ranges) = unsafe { deserialized(pg_sys::pg_detoast_datum(datum.cast_mut_ptr())) };
+    // The spans, and room to grow and to be united.
+    memory::check(4 * count as usize * size_of::<(Instant, Instant)>())?;
+    // SAFETY: the array has as many elements as said.
     let found = unsafe {
-        let (count, ranges) = deserialized(pg_sys::pg_detoast_datum(datum.cast_mut_ptr()));
         (0..count as usize)
             .filter_map(|i| {
                 pgrx::check_for_interrupts!();
@@ -121,7 +125,7 @@ pub(crate) unsafe fn spans(datum: Datum) -> Spans {
             .map(|b| (b.start.unwrap_or(EARLIEST), b.end.unwrap_or(LATEST)))
             .collect()
     };
-    Spans::union_of(found)
+    Ok(Spans::union_of(found))
 }
 
 /// A `tstzmultirange` of these spans.
@@ -159,8 +163,9 @@ impl Call {
     }
 
     /// A `tstzmultirange`; NULL is the empty one.
-    pub(crate) fn spans(&self, n: usize) -> Spans {
+    pub(crate) fn spans(&self, n: usize) -> Result<Spans> {
         // SAFETY: declared as tstzmultirange.
-        self.datum(n).map_or_else(Spans::empty, |d| unsafe { spans(d) })
+        self.datum(n)
+            .map_or_else(|| Ok(Spans::empty()), |d| unsafe { spans(d) })
     }
 }

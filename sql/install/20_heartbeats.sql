@@ -23,21 +23,21 @@ CREATE AGGREGATE iot_kpi.rollup(iot_kpi.heartbeats) (
 COMMENT ON AGGREGATE iot_kpi.rollup(iot_kpi.heartbeats) IS 'the union of heartbeats';
 
 CREATE FUNCTION iot_kpi.uptime(h iot_kpi.heartbeats, during tstzrange, excluded tstzmultirange DEFAULT '{}', unknown tstzmultirange DEFAULT '{}') RETURNS double precision
-    LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'iot_kpi_uptime';
+    LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'iot_kpi_uptime';
 COMMENT ON FUNCTION iot_kpi.uptime(iot_kpi.heartbeats, tstzrange, tstzmultirange, tstzmultirange) IS 'share of the required and observed time of a window in which beats prove the device alive, in [0, 1]; NULL where there is no such time';
 CREATE FUNCTION iot_kpi.up_time(h iot_kpi.heartbeats, during tstzrange, excluded tstzmultirange DEFAULT '{}', unknown tstzmultirange DEFAULT '{}') RETURNS interval
-    LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'iot_kpi_up_time';
+    LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'iot_kpi_up_time';
 COMMENT ON FUNCTION iot_kpi.up_time(iot_kpi.heartbeats, tstzrange, tstzmultirange, tstzmultirange) IS 'time of a window in which beats prove the device alive, exempt time left out';
 CREATE FUNCTION iot_kpi.down_time(h iot_kpi.heartbeats, during tstzrange, excluded tstzmultirange DEFAULT '{}', unknown tstzmultirange DEFAULT '{}') RETURNS interval
-    LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'iot_kpi_down_time';
+    LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'iot_kpi_down_time';
 COMMENT ON FUNCTION iot_kpi.down_time(iot_kpi.heartbeats, tstzrange, tstzmultirange, tstzmultirange) IS 'time of a window in which no beat proves the device alive, exempt time left out';
 CREATE FUNCTION iot_kpi.availability_report(h iot_kpi.heartbeats, during tstzrange, excluded tstzmultirange DEFAULT '{}', unknown tstzmultirange DEFAULT '{}') RETURNS TABLE (up_time interval, down_time interval, unknown_time interval, excluded_time interval, uptime double precision,
            failures bigint, mtbf interval, mttr interval, longest_outage interval)
-    LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE ROWS 1 AS 'MODULE_PATHNAME', 'iot_kpi_availability_report';
+    LANGUAGE c IMMUTABLE PARALLEL SAFE ROWS 1 AS 'MODULE_PATHNAME', 'iot_kpi_availability_report';
 COMMENT ON FUNCTION iot_kpi.availability_report(iot_kpi.heartbeats, tstzrange, tstzmultirange, tstzmultirange) IS 'what a window amounts to: the four classes of time, failures, MTBF, MTTR, the longest outage';
 CREATE FUNCTION iot_kpi.outages(h iot_kpi.heartbeats, during tstzrange, excluded tstzmultirange DEFAULT '{}', unknown tstzmultirange DEFAULT '{}', min_outage interval DEFAULT '0') RETURNS TABLE (started_at timestamptz, ended_at timestamptz, duration interval, ongoing boolean, began_before boolean,
            last_beat timestamptz)
-    LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'iot_kpi_heartbeat_outages';
+    LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'iot_kpi_heartbeat_outages';
 COMMENT ON FUNCTION iot_kpi.outages(iot_kpi.heartbeats, tstzrange, tstzmultirange, tstzmultirange, interval) IS 'the outages of a window, in order; those shorter than min_outage are none';
 CREATE FUNCTION iot_kpi.live_ranges(h iot_kpi.heartbeats) RETURNS tstzmultirange
     LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'iot_kpi_live_ranges';

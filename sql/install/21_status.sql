@@ -1,5 +1,5 @@
--- status_agg: a status holds until the next sample, at most status_ttl. Samples stay samples, so that parts merge in any
--- order; where two have the same time the worse one wins (maintenance, error, offline, degraded, online, unknown).
+-- status_agg: a status holds until the next sample, at most status_ttl. Every sample is kept, compressed, so that parts
+-- merge in any order; where two have the same time the worse one wins (maintenance, error, offline, degraded, online, unknown).
 
 CREATE FUNCTION iot_kpi.status_trans(state internal, at timestamptz, status text) RETURNS internal
     LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'iot_kpi_status_trans';

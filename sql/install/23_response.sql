@@ -24,7 +24,7 @@ COMMENT ON AGGREGATE iot_kpi.rollup(iot_kpi.response_sketch) IS 'all response ti
 
 CREATE FUNCTION iot_kpi.percentile(s iot_kpi.response_sketch, q double precision) RETURNS double precision
     LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'iot_kpi_percentile';
-COMMENT ON FUNCTION iot_kpi.percentile(iot_kpi.response_sketch, double precision) IS 'the response time at rank q(n - 1), in milliseconds; NULL without response times';
+COMMENT ON FUNCTION iot_kpi.percentile(iot_kpi.response_sketch, double precision) IS 'the response time at rank q(n - 1), in milliseconds, 0 and 1 being minimum and maximum; NULL without response times';
 CREATE FUNCTION iot_kpi.percentiles(s iot_kpi.response_sketch, q double precision[]) RETURNS double precision[]
     LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'iot_kpi_percentiles';
 COMMENT ON FUNCTION iot_kpi.percentiles(iot_kpi.response_sketch, double precision[]) IS 'the response times at several ranks';
@@ -33,7 +33,7 @@ CREATE FUNCTION iot_kpi.apdex(s iot_kpi.response_sketch, target double precision
 COMMENT ON FUNCTION iot_kpi.apdex(iot_kpi.response_sketch, double precision, bigint) IS '(satisfied + tolerating/2)/total with a target in milliseconds; failed communications are frustrated; NULL without communications';
 CREATE FUNCTION iot_kpi.mean(s iot_kpi.response_sketch) RETURNS double precision
     LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'iot_kpi_response_mean';
-COMMENT ON FUNCTION iot_kpi.mean(iot_kpi.response_sketch) IS 'arithmetic mean in milliseconds, exact';
+COMMENT ON FUNCTION iot_kpi.mean(iot_kpi.response_sketch) IS 'arithmetic mean in milliseconds, exact; NULL where the sum is beyond double precision';
 CREATE FUNCTION iot_kpi.min(s iot_kpi.response_sketch) RETURNS double precision
     LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'iot_kpi_response_min';
 COMMENT ON FUNCTION iot_kpi.min(iot_kpi.response_sketch) IS 'the shortest response time, exact';

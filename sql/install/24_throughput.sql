@@ -35,10 +35,10 @@ COMMENT ON AGGREGATE iot_kpi.rollup(iot_kpi.throughput) IS 'all samples of throu
 
 CREATE FUNCTION iot_kpi.rate(t iot_kpi.throughput, during tstzrange) RETURNS double precision
     LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'iot_kpi_rate';
-COMMENT ON FUNCTION iot_kpi.rate(iot_kpi.throughput, tstzrange) IS 'amount a second of a window';
+COMMENT ON FUNCTION iot_kpi.rate(iot_kpi.throughput, tstzrange) IS 'amount a second of a window; NULL where it is beyond double precision';
 CREATE FUNCTION iot_kpi.total(t iot_kpi.throughput) RETURNS double precision
     LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'iot_kpi_total';
-COMMENT ON FUNCTION iot_kpi.total(iot_kpi.throughput) IS 'all amounts or increases, exact';
+COMMENT ON FUNCTION iot_kpi.total(iot_kpi.throughput) IS 'all amounts or increases, exact; NULL where they are beyond double precision';
 CREATE FUNCTION iot_kpi.resets(t iot_kpi.throughput) RETURNS bigint
     LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'iot_kpi_resets';
 COMMENT ON FUNCTION iot_kpi.resets(iot_kpi.throughput) IS 'how often the counter fell';

@@ -6,7 +6,13 @@ CREATE FUNCTION iot_kpi.modified_z_score(
 ) RETURNS double precision
     LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'iot_kpi_modified_z_score';
 COMMENT ON FUNCTION iot_kpi.modified_z_score(double precision, double precision, double precision, double precision) IS
-    '0.6745 (value - median)/mad; with a mad of zero (value - median)/(1.2533 mean_deviation); NULL where that is zero too';
+    '0.6745 (value - median)/mad; with a mad of zero (value - median)/(1.2533 mean_deviation); NULL where that is zero too; an error where it is beyond double precision';
+
+CREATE FUNCTION iot_kpi.unusual(times timestamptz[], "values" double precision[], since timestamptz, cut_off double precision)
+RETURNS TABLE ("time" timestamptz, value double precision, expected double precision, score double precision)
+    LANGUAGE c IMMUTABLE PARALLEL SAFE ROWS 10 AS 'MODULE_PATHNAME', 'iot_kpi_unusual';
+COMMENT ON FUNCTION iot_kpi.unusual(timestamptz[], double precision[], timestamptz, double precision) IS
+    'the values from an instant on whose modified z-score among all of them exceeds cut_off, with their median; a score beyond double precision is NULL';
 
 CREATE FUNCTION iot_kpi.ewma_limits(
     mean double precision, deviation double precision, lambda double precision, width double precision, n bigint

@@ -184,6 +184,13 @@ BEGIN
     ALTER TABLE iot.device_status_history
         ADD COLUMN IF NOT EXISTS recorded_by text CONSTRAINT recorded_by_upkeep CHECK (recorded_by = 'upkeep');
     ALTER TABLE iot.upkeep ADD COLUMN IF NOT EXISTS place jsonb;
+    -- A period that reaches back before all timestamps would fail the report of every objective.
+    ALTER TABLE iot.slo_targets
+        DROP CONSTRAINT IF EXISTS period_within_a_century,
+        ADD CONSTRAINT period_within_a_century CHECK (period <= '36525 days');
+    -- Of these, few if any: health() asks for devices with a figure that has no value.
+    CREATE INDEX IF NOT EXISTS kpi_calculations_beyond_idx ON iot.kpi_calculations (device_id)
+        WHERE response_count > 0 AND response_mean IS NULL OR messages_per_second IS NOT NULL AND bytes_per_second IS NULL;
 END
 $$;
 COMMENT ON FUNCTION iot_kpi.create_store_tables() IS 'Step of create_store(): the tables, those that are missing';

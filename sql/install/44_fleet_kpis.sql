@@ -46,7 +46,10 @@ SELECT r.slot, min(r.slot_start), g.value, count(*),
        iot_kpi.rollup(r.responses),
        (sum(r.satisfied) + sum(r.tolerating) / 2.0)::float8 / nullif(sum(r.communications), 0)::float8,
        coalesce(sum(r.attempts), 0)::bigint, coalesce(sum(r.failed), 0)::bigint,
-       sum(r.bytes_per_second ORDER BY e.device_id), sum(r.messages_per_second ORDER BY e.device_id)
+       -- Bytes that no double precision holds, of one device or of all together, are NULL; sum() would fail every group.
+       CASE WHEN count(r.bytes_per_second) = count(r.messages_per_second) AND count(r.bytes_per_second) > 0
+            THEN iot_kpi.total(iot_kpi.throughput_agg(r.slot_start, r.bytes_per_second)) END,
+       sum(r.messages_per_second ORDER BY e.device_id)
 FROM iot_kpi.evidence_of(during, device_ids, as_of, edges) AS e
 LEFT JOIN LATERAL iot_kpi.device_report(e.dossier) AS r ON true
 -- A bucket is judged at its own end, a window as a whole at as_of.

@@ -30,31 +30,16 @@ BEGIN
         baseline_start := window_start - baseline;
     END IF;
     RETURN QUERY
-    WITH samples AS MATERIALIZED (
-        SELECT m.device_id, m.time, m.value,
-               CASE WHEN seasonal THEN extract(isodow FROM m.time AT TIME ZONE time_zone) * 24
-                                       + extract(hour FROM m.time AT TIME ZONE time_zone) END AS season
-        FROM iot.device_metrics m
-        WHERE m.metric = wanted AND m.time >= baseline_start AND m.time < window_end
-          AND (device_ids IS NULL OR m.device_id = ANY (device_ids))
-    ),
-    medians AS (
-        SELECT s.device_id, s.season, percentile_cont(0.5) WITHIN GROUP (ORDER BY s.value) AS median
-        FROM samples s GROUP BY s.device_id, s.season
-    ),
-    spreads AS (
-        SELECT s.device_id, s.season, m.median,
-               percentile_cont(0.5) WITHIN GROUP (ORDER BY abs(s.value - m.median)) AS mad,
-               avg(abs(s.value - m.median) ORDER BY s.time) AS mean_deviation
-        FROM samples s JOIN medians m ON m.device_id = s.device_id AND m.season IS NOT DISTINCT FROM s.season
-        GROUP BY s.device_id, s.season, m.median
-    )
-    SELECT s.device_id, s.time, s.value, p.median, z.score
-    FROM samples s
-    JOIN spreads p ON p.device_id = s.device_id AND p.season IS NOT DISTINCT FROM s.season
-    CROSS JOIN LATERAL (SELECT iot_kpi.modified_z_score(s.value, p.median, p.mad, p.mean_deviation)) AS z (score)
-    WHERE s.time >= window_start AND abs(z.score) > cut_off
-    ORDER BY s.device_id, s.time;
+    SELECT s.device_id, u.time, u.value, u.expected, u.score
+    FROM (SELECT m.device_id, array_agg(m.time) AS times, array_agg(m.value) AS "values"
+          FROM iot.device_metrics m
+          WHERE m.metric = wanted AND m.time >= baseline_start AND m.time < window_end
+            AND (device_ids IS NULL OR m.device_id = ANY (device_ids))
+          GROUP BY m.device_id,
+                   CASE WHEN seasonal THEN extract(isodow FROM m.time AT TIME ZONE time_zone) * 24
+                                           + extract(hour FROM m.time AT TIME ZONE time_zone) END) AS s
+    CROSS JOIN LATERAL iot_kpi.unusual(s.times, s."values", window_start, cut_off) AS u
+    ORDER BY s.device_id, u.time;
 END $$;
 COMMENT ON FUNCTION iot_kpi.anomalies(text, tstzrange, double precision, boolean, interval, text, text[], timestamptz) IS
-    'samples whose modified z-score exceeds cut_off, against the device''s median in the window or, seasonal, in the same hour of the week over window and baseline';
+    'samples whose modified z-score exceeds cut_off, against the device''s median in the window or, seasonal, in the same hour of the week over window and baseline; a score beyond double precision is NULL';

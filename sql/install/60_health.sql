@@ -12,10 +12,21 @@ DECLARE
     installed text;
     available text;
     missing text;
-    found integer;
-    newest timestamptz;
-    newest_received timestamptz;
+    -- A check has its own: what another one found is never told as its own.
+    triggers integer;
+    partitions integer;
+    without_partition text;
+    devices bigint;
+    last_measured timestamptz;
+    last_received timestamptz;
     stale bigint;
+    beyond bigint;
+    beyond_first text;
+    expired integer;
+    expired_from timestamptz;
+    metrics_expired_from timestamptz;
+    missed bigint;
+    returned bigint;
     last_run record;
     last_error record;
     fresh boolean;
@@ -39,25 +50,25 @@ BEGIN
         CASE WHEN iot_kpi.setting('store_version') = wanted THEN NULL ELSE 'SELECT iot_kpi.create_store();' END;
 
     -- DROP EXTENSION ... CASCADE takes the triggers and leaves the tables.
-    SELECT count(*) INTO found FROM pg_trigger g JOIN pg_proc p ON p.oid = g.tgfoid
+    SELECT count(*) INTO triggers FROM pg_trigger g JOIN pg_proc p ON p.oid = g.tgfoid
     WHERE g.tgrelid = to_regclass('iot.device_metrics') AND NOT g.tgisinternal AND p.pronamespace = 'iot_kpi'::regnamespace AND g.tgenabled <> 'D';
-    RETURN QUERY SELECT 'ingest rules', CASE WHEN found >= 4 THEN 'ok' ELSE 'fail' END,
-        format('%s of 4 triggers on iot.device_metrics', found), CASE WHEN found >= 4 THEN NULL ELSE 'SELECT iot_kpi.create_store();' END;
+    RETURN QUERY SELECT 'ingest rules', CASE WHEN triggers >= 4 THEN 'ok' ELSE 'fail' END,
+        format('%s of 4 triggers on iot.device_metrics', triggers), CASE WHEN triggers >= 4 THEN NULL ELSE 'SELECT iot_kpi.create_store();' END;
 
-    SELECT count(*) INTO found FROM pg_inherits WHERE inhparent = to_regclass('iot.device_metrics');
-    SELECT string_agg(to_char(d.day AT TIME ZONE 'UTC', 'YYYY-MM-DD'), ', ' ORDER BY d.day) INTO missing
+    SELECT count(*) INTO partitions FROM pg_inherits WHERE inhparent = to_regclass('iot.device_metrics');
+    SELECT string_agg(to_char(d.day AT TIME ZONE 'UTC', 'YYYY-MM-DD'), ', ' ORDER BY d.day) INTO without_partition
     FROM generate_series(date_trunc('day', now(), 'UTC'), now() + iot_kpi.setting('partitions_ahead')::interval, interval '24 hours') d (day)
     WHERE NOT iot_kpi.has_partition(d.day);
     RETURN QUERY SELECT 'partitions',
-        CASE WHEN NOT iot_kpi.has_partition(now()) OR NOT iot_kpi.has_partition(now() + interval '1 hour') THEN 'fail' WHEN missing IS NOT NULL THEN 'warn' ELSE 'ok' END,
-        format('%s partitions', found) || coalesce(', missing: ' || missing, ', all made that are wanted ahead'),
-        CASE WHEN missing IS NULL THEN NULL ELSE 'SELECT iot_kpi.make_partitions(); and have it done regularly' END;
+        CASE WHEN NOT iot_kpi.has_partition(now()) OR NOT iot_kpi.has_partition(now() + interval '1 hour') THEN 'fail' WHEN without_partition IS NOT NULL THEN 'warn' ELSE 'ok' END,
+        format('%s partitions', partitions) || coalesce(', missing: ' || without_partition, ', all made that are wanted ahead'),
+        CASE WHEN without_partition IS NULL THEN NULL ELSE 'SELECT iot_kpi.make_partitions(); and have it done regularly' END;
 
-    SELECT max(l.last_measured), max(l.last_received), count(*) INTO newest, newest_received, found FROM iot.device_liveness l;
-    RETURN QUERY SELECT 'samples', CASE WHEN newest_received > now() - interval '15 min' THEN 'ok' ELSE 'warn' END,
-        CASE WHEN newest IS NULL THEN 'no sample yet'
-             ELSE format('%s devices, last measured %s, last received %s ago', found, newest, date_trunc('second', now() - newest_received)) END,
-        CASE WHEN newest_received > now() - interval '15 min' THEN NULL ELSE 'Look whether the collector runs and can reach the database.' END;
+    SELECT max(l.last_measured), max(l.last_received), count(*) INTO last_measured, last_received, devices FROM iot.device_liveness l;
+    RETURN QUERY SELECT 'samples', CASE WHEN last_received > now() - interval '15 min' THEN 'ok' ELSE 'warn' END,
+        CASE WHEN last_measured IS NULL THEN 'no sample yet'
+             ELSE format('%s devices, last measured %s, last received %s ago', devices, last_measured, date_trunc('second', now() - last_received)) END,
+        CASE WHEN last_received > now() - interval '15 min' THEN NULL ELSE 'Look whether the collector runs and can reach the database.' END;
 
     SELECT u.finished_at, u.run_by INTO last_run FROM iot.upkeep u WHERE u.step = 'run' AND u.finished_at IS NOT NULL;
     fresh := coalesce(last_run.finished_at > now() - interval '15 min', false);
@@ -69,19 +80,27 @@ BEGIN
         format('%s stale', stale) || coalesce((SELECT ', last calculated ' || max(l.calculated_at) FROM iot.device_liveness l), ', none calculated yet'),
         CASE WHEN stale = 0 OR fresh THEN NULL ELSE 'SELECT iot_kpi.calculate_kpis(during) over the stale periods, or let upkeep do it' END;
 
-    SELECT count(*), min(e.day) INTO found, newest FROM iot_kpi.expired_partitions() e;
-    SELECT min(e.day) INTO newest_received FROM iot_kpi.expired_metrics() e;
-    RETURN QUERY SELECT 'retention', CASE WHEN found <= 1 AND newest_received IS NULL THEN 'ok' ELSE 'warn' END,
-        format('%s expired partitions', found) || coalesce(', the earliest of ' || to_char(newest AT TIME ZONE 'UTC', 'YYYY-MM-DD'), '')
-            || coalesce(', metrics expired from ' || to_char(newest_received AT TIME ZONE 'UTC', 'YYYY-MM-DD') || ' on', ''),
-        CASE WHEN found <= 1 AND newest_received IS NULL THEN NULL
+    SELECT count(*), string_agg(b.device_id, ', ' ORDER BY b.device_id) FILTER (WHERE b.place <= 5) INTO beyond, beyond_first
+    FROM (SELECT k.device_id, row_number() OVER (ORDER BY k.device_id) AS place FROM iot.kpi_calculations k
+          WHERE k.response_count > 0 AND k.response_mean IS NULL OR k.messages_per_second IS NOT NULL AND k.bytes_per_second IS NULL
+          GROUP BY k.device_id) b;
+    RETURN QUERY SELECT 'figures', CASE WHEN beyond = 0 THEN 'ok' ELSE 'warn' END,
+        format('%s devices with a KPI that could not be summed', beyond) || coalesce(': ' || beyond_first, '') || CASE WHEN beyond > 5 THEN ', ...' ELSE '' END,
+        CASE WHEN beyond > 0 THEN 'Look for negative values and values near 1.8e308 among their response_time and bytes; delete them, or set minimum and maximum in iot.metric_types' END;
+
+    SELECT count(*), min(e.day) INTO expired, expired_from FROM iot_kpi.expired_partitions() e;
+    SELECT min(e.day) INTO metrics_expired_from FROM iot_kpi.expired_metrics() e;
+    RETURN QUERY SELECT 'retention', CASE WHEN expired <= 1 AND metrics_expired_from IS NULL THEN 'ok' ELSE 'warn' END,
+        format('%s expired partitions', expired) || coalesce(', the earliest of ' || to_char(expired_from AT TIME ZONE 'UTC', 'YYYY-MM-DD'), '')
+            || coalesce(', metrics expired from ' || to_char(metrics_expired_from AT TIME ZONE 'UTC', 'YYYY-MM-DD') || ' on', ''),
+        CASE WHEN expired <= 1 AND metrics_expired_from IS NULL THEN NULL
              ELSE 'See that upkeep runs; a report or a session that stays in a transaction keeps partitions from being dropped' END;
 
-    SELECT count(*) FILTER (WHERE t.missed), count(*) FILTER (WHERE t.returned) INTO found, stale FROM iot_kpi.deadlines() t;
-    RETURN QUERY SELECT 'deadlines', CASE WHEN iot_kpi.setting('deadlines') = 'off' OR found + stale = 0 OR fresh THEN 'ok' ELSE 'warn' END,
-        format('%s missed and %s returns not recorded yet', found, stale)
+    SELECT count(*) FILTER (WHERE t.missed), count(*) FILTER (WHERE t.returned) INTO missed, returned FROM iot_kpi.deadlines() t;
+    RETURN QUERY SELECT 'deadlines', CASE WHEN iot_kpi.setting('deadlines') = 'off' OR missed + returned = 0 OR fresh THEN 'ok' ELSE 'warn' END,
+        format('%s missed and %s returns not recorded yet', missed, returned)
             || CASE iot_kpi.setting('deadlines') WHEN 'off' THEN ': the setting deadlines is off' ELSE '' END,
-        CASE WHEN iot_kpi.setting('deadlines') = 'off' OR found + stale = 0 OR fresh THEN NULL ELSE 'See that upkeep runs' END;
+        CASE WHEN iot_kpi.setting('deadlines') = 'off' OR missed + returned = 0 OR fresh THEN NULL ELSE 'See that upkeep runs' END;
 
     RETURN QUERY SELECT 'upkeep', CASE WHEN fresh AND fault IS NULL THEN 'ok' ELSE 'warn' END,
         CASE WHEN last_run.finished_at IS NULL THEN 'has never run'

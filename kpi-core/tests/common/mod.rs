@@ -124,3 +124,23 @@ pub(crate) fn survives<S: Codec>(state: &S) {
         bytes
     );
 }
+
+/// A binary form of any version, its checksum right.
+pub(crate) fn sealed(letter: u8, version: u8, body: &[u8]) -> Vec<u8> {
+    let mut crc = crc32fast::Hasher::new();
+    crc.update(&[letter, version]);
+    crc.update(body);
+    let mut bytes = vec![letter, version];
+    bytes.extend(crc.finalize().to_le_bytes());
+    bytes.extend(body);
+    bytes
+}
+
+/// Appends seven bits a byte, lowest first.
+pub(crate) fn varint(out: &mut Vec<u8>, mut value: u64) {
+    while value >= 0x80 {
+        out.push(value as u8 | 0x80);
+        value >>= 7;
+    }
+    out.push(value as u8);
+}

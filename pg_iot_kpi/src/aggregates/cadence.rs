@@ -14,8 +14,7 @@ use crate::fmgr::{Call, sql_function};
 
 impl Mergeable for Cadence {
     fn absorb(&mut self, other: &Self) -> Result<()> {
-        self.merge(other);
-        Ok(())
+        self.merge(other)
     }
 }
 
@@ -43,8 +42,8 @@ fn judged(call: &Call) -> Result<Option<Consistency>> {
         Some(_) => check_duration("liveness", call.duration(5, "liveness")?)?,
     };
     let exempt = Exemptions {
-        excluded: call.spans(3),
-        unknown: call.spans(4),
+        excluded: call.spans(3)?,
+        unknown: call.spans(4)?,
     };
     Ok(Some(
         judge_beats(&beats, call.window(2)?, Expectation { interval, liveness }, &exempt).1,

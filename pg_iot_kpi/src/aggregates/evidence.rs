@@ -6,9 +6,10 @@ use kpi_core::evidence::{Evidence, MetricRole};
 use kpi_core::throughput::AmountKind;
 use kpi_core::time::check_duration;
 
-use crate::aggregates::{Mergeable, state_functions};
+use crate::aggregates::{Mergeable, state_functions, written};
 use crate::datum::{bytes, decode, instants, state};
 use crate::fmgr::sql_function;
+use crate::memory::check_merging;
 use crate::reports::rows::{Cell, Rows};
 
 impl Mergeable for Evidence {
@@ -48,9 +49,10 @@ sql_function!(iot_kpi_evidence_trans, |call| {
     evidence.hand_on()
 });
 
-sql_function!(iot_kpi_evidence_final, |call| Ok(call
+sql_function!(iot_kpi_evidence_final, |call| call
     .state::<Evidence>(0)
-    .map(|e| state(&*e))));
+    .map(|evidence| written(&*evidence))
+    .transpose());
 
 // Arguments: state, a part in its binary form, edges.
 sql_function!(iot_kpi_evidence_absorb, |call| {
@@ -61,7 +63,9 @@ sql_function!(iot_kpi_evidence_absorb, |call| {
     };
     if let Some(part) = call.datum(1) {
         // SAFETY: declared as bytea.
-        evidence.absorb(unsafe { decode(part)? })?;
+        let part: Evidence = unsafe { decode(part)? };
+        check_merging(evidence.heap_size(), part.heap_size())?;
+        evidence.absorb(part)?;
     }
     evidence.hand_on()
 });
@@ -70,7 +74,7 @@ sql_function!(iot_kpi_evidence_parts, |call| {
     let parts = call.decoded::<Evidence>(0)?.parts()?;
     let mut rows = Rows::begin(call);
     for (slot, part) in parts.iter().enumerate() {
-        rows.push([Cell::slot(slot), Cell::state(part)]);
+        rows.push([Cell::slot(slot), Cell::state(part)?]);
     }
     Ok(None)
 });
@@ -81,5 +85,5 @@ sql_function!(iot_kpi_evidence_summary, |call| {
         interval: duration(1, "expected_interval")?,
         liveness: duration(2, "liveness")?,
     };
-    Ok(Some(state(&call.decoded::<Evidence>(0)?.summary(expect)?)))
+    state(&call.decoded::<Evidence>(0)?.summary(expect)?).map(Some)
 });

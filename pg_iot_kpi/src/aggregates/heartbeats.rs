@@ -1,9 +1,9 @@
 //! `heartbeat_agg` and what its state tells.
 
-use kpi_core::classes::Exemptions;
+use kpi_core::classes::{ClassTimes, Exemptions};
 use kpi_core::error::Result;
 use kpi_core::heartbeats::Heartbeats;
-use kpi_core::time::{check_instant, check_not_negative};
+use kpi_core::time::{Window, check_instant, check_not_negative};
 use pgrx::pg_sys::Datum;
 
 use crate::aggregates::{Mergeable, finish, state_functions};
@@ -45,35 +45,50 @@ sql_function!(iot_kpi_heartbeat_trans, at_once: go_on, |call| {
 
 sql_function!(iot_kpi_heartbeat_final, finish::<Heartbeats>);
 
-/// The exemptions that are arguments 2 and 3 of an accessor.
-pub(crate) fn exemptions(call: &Call) -> Exemptions {
-    Exemptions {
-        excluded: call.spans(2),
-        unknown: call.spans(3),
-    }
+/// What accessors of a window are asked about.
+struct Asked {
+    beats: Heartbeats,
+    window: Window,
+    exempt: Exemptions,
 }
 
-sql_function!(iot_kpi_uptime, |call| {
-    let times = call.decoded::<Heartbeats>(0)?.times(call.window(1)?, &exemptions(call));
-    Ok(times.ratio().map(float))
-});
+/// Arguments of every accessor of a window: state, window, excluded, unknown. None where the state or the window is NULL; a set
+/// of time that is NULL has nothing in it, as `range_agg` says of no rows.
+fn asked(call: &Call) -> Result<Option<Asked>> {
+    if call.any_null(2) {
+        return Ok(None);
+    }
+    Ok(Some(Asked {
+        beats: call.decoded::<Heartbeats>(0)?,
+        window: call.window(1)?,
+        exempt: Exemptions {
+            excluded: call.spans(2)?,
+            unknown: call.spans(3)?,
+        },
+    }))
+}
 
-sql_function!(iot_kpi_up_time, |call| {
-    let times = call.decoded::<Heartbeats>(0)?.times(call.window(1)?, &exemptions(call));
-    Ok(Some(interval(times.up)))
-});
+/// The four classes of the window that is asked about.
+fn times(call: &Call) -> Result<Option<ClassTimes>> {
+    Ok(asked(call)?.map(|asked| asked.beats.times(asked.window, &asked.exempt)))
+}
 
-sql_function!(iot_kpi_down_time, |call| {
-    let times = call.decoded::<Heartbeats>(0)?.times(call.window(1)?, &exemptions(call));
-    Ok(Some(interval(times.down)))
-});
+sql_function!(iot_kpi_uptime, |call| Ok(times(call)?
+    .and_then(|times| times.ratio())
+    .map(float)));
+
+sql_function!(iot_kpi_up_time, |call| Ok(times(call)?.map(|times| interval(times.up))));
+
+sql_function!(iot_kpi_down_time, |call| Ok(
+    times(call)?.map(|times| interval(times.down))
+));
 
 sql_function!(iot_kpi_availability_report, |call| {
-    let beats = call.decoded::<Heartbeats>(0)?;
-    let window = call.window(1)?;
-    let exempt = exemptions(call);
-    let report = beats.availability(window, &exempt);
     let mut rows = Rows::begin(call);
+    let Some(Asked { beats, window, exempt }) = asked(call)? else {
+        return Ok(None);
+    };
+    let report = beats.availability(window, &exempt);
     rows.push([
         Cell::interval(report.times.up),
         Cell::interval(report.times.down),
@@ -89,10 +104,12 @@ sql_function!(iot_kpi_availability_report, |call| {
 });
 
 sql_function!(iot_kpi_heartbeat_outages, |call| {
-    let beats = call.decoded::<Heartbeats>(0)?;
-    let min_outage = check_not_negative("min_outage", call.duration(4, "min_outage")?)?;
-    let found = beats.outages(call.window(1)?, &exemptions(call), min_outage);
     let mut rows = Rows::begin(call);
+    let Some(Asked { beats, window, exempt }) = asked(call)? else {
+        return Ok(None);
+    };
+    let min_outage = check_not_negative("min_outage", call.duration(4, "min_outage")?)?;
+    let found = beats.outages(window, &exempt, min_outage);
     found
         .iter()
         .for_each(|outage| rows.push(crate::reports::outage_cells(outage)));

@@ -2,7 +2,7 @@
 
 use kpi_core::classes::Exemptions;
 use kpi_core::error::Result;
-use kpi_core::status::{Status, StatusRules, StatusTimeline};
+use kpi_core::status::{Status, StatusHistory, StatusRules, StatusTimeline};
 use kpi_core::time::{Duration, check_duration, check_instant};
 use pgrx::pg_sys::Datum;
 
@@ -13,8 +13,7 @@ use crate::reports::rows::Rows;
 
 impl Mergeable for StatusTimeline {
     fn absorb(&mut self, other: &Self) -> Result<()> {
-        self.merge(other);
-        Ok(())
+        self.merge(other)
     }
 }
 
@@ -41,6 +40,11 @@ sql_function!(iot_kpi_status_trans, at_once: sample_in_place, |call| {
 
 sql_function!(iot_kpi_status_final, finish::<StatusTimeline>);
 
+/// The samples of a state, as they are read.
+fn history(call: &Call) -> Result<StatusHistory> {
+    Ok(call.decoded::<StatusTimeline>(0)?.history())
+}
+
 /// A time-to-live; NULL is none.
 fn ttl(call: &Call, n: usize) -> Result<Option<Duration>> {
     match call.datum(n) {
@@ -53,16 +57,16 @@ sql_function!(iot_kpi_availability, |call| {
     if call.any_null(2) {
         return Ok(None);
     }
-    let state = call.decoded::<StatusTimeline>(0)?;
+    let history = history(call)?;
     let exempt = Exemptions {
-        excluded: call.spans(2),
-        unknown: call.spans(3),
+        excluded: call.spans(2)?,
+        unknown: call.spans(3)?,
     };
     let rules = StatusRules {
         ttl: ttl(call, 4)?,
         degraded_counts_up: call.boolean(5)?,
     };
-    Ok(state.times(call.window(1)?, rules, &exempt).ratio().map(float))
+    Ok(history.times(call.window(1)?, rules, &exempt).ratio().map(float))
 });
 
 sql_function!(iot_kpi_status_at, |call| {
@@ -70,9 +74,7 @@ sql_function!(iot_kpi_status_at, |call| {
         return Ok(None);
     }
     let at = check_instant(call.instant(1)?)?;
-    Ok(Some(text(
-        call.decoded::<StatusTimeline>(0)?.status_at(at, ttl(call, 2)?).as_str(),
-    )))
+    Ok(Some(text(history(call)?.status_at(at, ttl(call, 2)?).as_str())))
 });
 
 sql_function!(iot_kpi_periods, |call| {
@@ -80,12 +82,9 @@ sql_function!(iot_kpi_periods, |call| {
     if call.any_null(2) {
         return Ok(None);
     }
-    let periods = call
-        .decoded::<StatusTimeline>(0)?
-        .periods(call.window(1)?, ttl(call, 2)?);
-    periods
-        .iter()
-        .for_each(|period| rows.push(crate::reports::period_cells(period)));
+    history(call)?.each_period(call.window(1)?, ttl(call, 2)?, |period| {
+        rows.push(crate::reports::period_cells(&period));
+    });
     Ok(None)
 });
 
@@ -94,8 +93,7 @@ sql_function!(iot_kpi_duration_in, |call| {
         return Ok(None);
     }
     let status: Status = call.text(1)?.parse()?;
-    let state = call.decoded::<StatusTimeline>(0)?;
-    Ok(Some(interval(state.duration_in(
+    Ok(Some(interval(history(call)?.duration_in(
         status,
         call.window(2)?,
         ttl(call, 3)?,
@@ -107,8 +105,7 @@ sql_function!(iot_kpi_transitions, |call| {
         return Ok(None);
     }
     Ok(Some(Datum::from(
-        call.decoded::<StatusTimeline>(0)?
-            .transitions(call.window(1)?, ttl(call, 2)?),
+        history(call)?.transitions(call.window(1)?, ttl(call, 2)?),
     )))
 });
 

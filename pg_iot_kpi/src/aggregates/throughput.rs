@@ -34,13 +34,15 @@ sql_function!(iot_kpi_throughput_delta_trans, |call| {
 
 sql_function!(iot_kpi_throughput_final, finish::<Throughput>);
 
-sql_function!(iot_kpi_rate, |call| Ok(Some(float(
-    call.decoded::<Throughput>(0)?.rate(call.window(1)?)?
-))));
+sql_function!(iot_kpi_rate, |call| Ok(call
+    .decoded::<Throughput>(0)?
+    .rate(call.window(1)?)
+    .map(float)));
 
-sql_function!(iot_kpi_total, |call| Ok(Some(float(
-    call.decoded::<Throughput>(0)?.total()?
-))));
+sql_function!(iot_kpi_total, |call| Ok(call
+    .decoded::<Throughput>(0)?
+    .total()
+    .map(float)));
 
 sql_function!(iot_kpi_resets, |call| Ok(Some(Datum::from(
     call.decoded::<Throughput>(0)?.resets()

@@ -71,7 +71,7 @@ impl Submitted {
         )?;
         let spans = |at| {
             Ok(row
-                .get(at, |d| Ok(unsafe { ranges::spans(d) }))?
+                .get(at, |d| unsafe { ranges::spans(d) })?
                 .unwrap_or_else(Spans::empty))
         };
         let statuses = row.get(Attribute::Statuses, |d| unsafe { datum::decode(d) })?;

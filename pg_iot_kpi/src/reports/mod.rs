@@ -96,11 +96,11 @@ fn report_cells(number: usize, slot: &SlotReport<'_>) -> Result<[Cell; 44]> {
         Cell::float(slot.error_rate()?),
         Cell::float(error_interval.map(|i| i.0)),
         Cell::float(error_interval.map(|i| i.1)),
-        Cell::float(slot.bytes()?),
+        Cell::float(slot.bytes()),
         Cell::count(slot.messages()),
-        Cell::float(slot.bytes_per_second()?),
+        Cell::float(slot.bytes_per_second()),
         Cell::float(slot.messages_per_second()),
-        responses.map_or_else(|| Cell::state(&ResponseSketch::default()), Cell::state),
+        responses.map_or_else(|| Cell::state(&ResponseSketch::default()), Cell::state)?,
     ])
 }
 

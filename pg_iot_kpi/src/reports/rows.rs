@@ -3,6 +3,7 @@
 use std::marker::PhantomData;
 
 use kpi_core::codec::Codec;
+use kpi_core::error::Result;
 use kpi_core::time::{Duration, Instant};
 use pgrx::pg_sys::{self, Datum};
 
@@ -65,8 +66,10 @@ impl Cell {
     }
 
     /// A state in its binary form.
-    pub(crate) fn state<T: Codec>(value: &T) -> Self {
-        Self::bytes(&value.encode())
+    pub(crate) fn state<T: Codec>(value: &T) -> Result<Self> {
+        let bytes = value.encode();
+        datum::check_length(&bytes)?;
+        Ok(Self::bytes(&bytes))
     }
 
     fn bytes(bytes: &[u8]) -> Self {

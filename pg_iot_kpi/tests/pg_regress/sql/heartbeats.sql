@@ -52,6 +52,12 @@ SELECT beat_count(heartbeat_agg(at::timestamptz, l::interval))
     FROM (VALUES (NULL, '1 s'), ('2024-01-01', NULL), (NULL, NULL), ('2024-01-01', '1 s')) AS v (at, l);
 SELECT live_ranges(heartbeat_agg('2024-01-01 00:00+00', '1 min'));
 SELECT uptime(NULL, '[2024-01-01, 2024-01-02)') IS NULL, rollup(NULL::heartbeats) IS NOT NULL AS rollup_of_null_is_empty;
+-- A set of time that is NULL is none, as range_agg() says of no rows; without state or window there is no answer.
+SELECT uptime(h, during, none) = uptime(h, during) AS uptime, up_time(h, during, none, none) = up_time(h, during) AS up_time, down_time(h, during, '{}', none) = down_time(h, during) AS down_time,
+       (SELECT r::text FROM availability_report(h, during, none, none) AS r) = (SELECT r::text FROM availability_report(h, during) AS r) AS report,
+       (SELECT count(*) FROM outages(h, during, none, none)) = (SELECT count(*) FROM outages(h, during)) AS outages
+FROM ten, (SELECT range_agg(r) AS none FROM (SELECT tstzrange(now(), NULL) AS r WHERE false) AS nothing) AS n;
+SELECT uptime(h, NULL) IS NULL, up_time(NULL, during) IS NULL, (SELECT count(*) FROM outages(NULL, during)), (SELECT count(*) FROM availability_report(h, NULL)) FROM ten;
 
 -- Duplicates and disorder change nothing but the count.
 SELECT (SELECT heartbeat_agg(at, liveness ORDER BY at)::text FROM beats) = (SELECT heartbeat_agg(at, liveness ORDER BY at DESC)::text FROM beats) AS same_backwards,

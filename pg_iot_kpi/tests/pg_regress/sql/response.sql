@@ -14,6 +14,8 @@ SELECT q, expected, abs(percentile(s, q) / expected - 1) <= 0.01 AS within_1_per
 FROM (SELECT response_agg(ms) AS s FROM hundred) AS r,
      (VALUES (0.0, 1), (0.01, 1), (0.25, 25), (0.5, 50), (0.75, 75), (0.9, 90), (0.95, 95), (0.99, 99), (0.999, 99), (1, 100)) AS v (q, expected);
 SELECT percentiles(s, ARRAY[0, 0.5, 0.95, 1]) = ARRAY[percentile(s, 0), percentile(s, 0.5), percentile(s, 0.95), percentile(s, 1)] AS same FROM (SELECT response_agg(ms) AS s FROM hundred) AS r;
+-- 0 and 1 are the extremes, to the last digit.
+SELECT percentile(s, 0) = min(s) AS least, percentile(s, 1) = max(s) AS greatest, percentiles(s, '{0, 1}') FROM (SELECT response_agg(ms) AS s FROM unnest('{101.5, 333.3, 202.25}'::float8[]) AS ms) AS r;
 -- Apdex with a target of 20 ms: 20 satisfied, 60 tolerated up to 80, and 81 with them, since it shares a bin with 80: (20 + 61/2)/100.
 -- Twenty-five failed more: 50.5/125. A target of 15 ms has no neighbour in the bins of 15 and 60: (15 + 45/2)/100.
 SELECT apdex(s, 20), apdex(s, 20, 25), apdex(s, 15), apdex(s, 100), apdex(s, 0.2), apdex(s, 0.2, 100) FROM (SELECT response_agg(ms) AS s FROM hundred) AS r;
