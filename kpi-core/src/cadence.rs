@@ -35,7 +35,8 @@ impl Cadence {
 impl Codec for Cadence {
     const NAME: &'static str = "cadence";
     const LETTER: u8 = b'C';
-    const MEMORY: usize = 128;
+    const READING: usize = 4;
+    const ANSWERING: usize = 320;
 
     fn write(&self, out: &mut Writer) {
         self.times.write(out);

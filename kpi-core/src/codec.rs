@@ -21,9 +21,10 @@ pub trait Codec: Sized {
     const LETTER: u8;
     /// The newest version of the body's layout that is read.
     const NEWEST: u8 = 1;
-    /// For each byte of the binary form, reading it and answering whatever may be asked takes at most so many bytes of memory;
-    /// and for any at all a few thousand.
-    const MEMORY: usize;
+    /// Reading and writing it takes at most so many bytes of memory for each byte of the binary form, beside a few thousand.
+    const READING: usize;
+    /// Reading it and answering whatever may be asked of it, likewise: an answer may be one for each sample.
+    const ANSWERING: usize;
 
     /// The version in which a state is written: the oldest that can say all of it.
     fn version(&self) -> u8 {
@@ -72,12 +73,18 @@ pub trait Codec: Sized {
     /// A state from its whole binary form.
     fn decode(bytes: &[u8]) -> Result<Self> {
         let mut input = Self::body(bytes)?;
-        memory::check(bytes.len().saturating_mul(Self::MEMORY))?;
+        memory::check(bytes.len().saturating_mul(Self::READING))?;
         let state = Self::read(&mut input)?;
         match input.bytes.len() {
             0 => Ok(state),
             left => Err(input.fail(format!("{left} bytes follow the end"))),
         }
+    }
+
+    /// A state of which something is to be asked.
+    fn decode_to_answer(bytes: &[u8]) -> Result<Self> {
+        memory::check(bytes.len().saturating_mul(Self::ANSWERING))?;
+        Self::decode(bytes)
     }
 
     /// The form in which a worker hands a state to the process that merges it: never stored, of one version only, so a

@@ -347,7 +347,8 @@ impl Evidence {
 impl Codec for Evidence {
     const NAME: &'static str = "evidence";
     const LETTER: u8 = b'E';
-    const MEMORY: usize = 128;
+    const READING: usize = 64;
+    const ANSWERING: usize = 320;
     const NEWEST: u8 = 3;
 
     fn version(&self) -> u8 {

@@ -385,7 +385,8 @@ impl Heartbeats {
 impl Codec for Heartbeats {
     const NAME: &'static str = "heartbeats";
     const LETTER: u8 = b'H';
-    const MEMORY: usize = 96;
+    const READING: usize = 24;
+    const ANSWERING: usize = 160;
 
     fn write(&self, out: &mut Writer) {
         let settled = self.settled();

@@ -309,7 +309,8 @@ fn upper_bound(bin: i32) -> f64 {
 impl Codec for ResponseSketch {
     const NAME: &'static str = "response_sketch";
     const LETTER: u8 = b'R';
-    const MEMORY: usize = 64;
+    const READING: usize = 16;
+    const ANSWERING: usize = 24;
     const NEWEST: u8 = 2;
 
     fn version(&self) -> u8 {

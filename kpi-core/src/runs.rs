@@ -292,7 +292,8 @@ mod tests {
     impl Codec for Alone {
         const NAME: &'static str = "runs";
         const LETTER: u8 = b'?';
-        const MEMORY: usize = 1;
+        const READING: usize = 1;
+        const ANSWERING: usize = 1;
 
         fn write(&self, out: &mut Writer) {
             self.0.write(out);

@@ -1,7 +1,7 @@
 //! Samples of one thing, one an instant, compressed: status samples, and the readings of a counter.
 //!
-//! Every sample is kept, since one that comes late may fall between any two. What that takes is little: two bytes for a
-//! hundred samples in equal steps, one to four for any other. Samples that come late wait aside, and so do whole lists that
+//! Every sample is kept, since one that comes late may fall between any two. What that takes is little: two bytes for up
+//! to 31 samples in equal steps, one to four for the time of any other. Samples that come late wait aside, and so do whole lists that
 //! another process gathered; all are merged together, so any order costs O(log n) a sample. Nothing is ever laid out sample
 //! by sample, so that memory keeps to what came in.
 

@@ -256,7 +256,8 @@ impl Values for Statuses {
 impl Codec for StatusTimeline {
     const NAME: &'static str = "status_timeline";
     const LETTER: u8 = b'S';
-    const MEMORY: usize = 96;
+    const READING: usize = 8;
+    const ANSWERING: usize = 96;
     const NEWEST: u8 = 2;
 
     fn version(&self) -> u8 {

@@ -197,7 +197,8 @@ fn not_an_amount(value: f64, kind: AmountKind) -> KpiError {
 impl Codec for Throughput {
     const NAME: &'static str = "throughput";
     const LETTER: u8 = b'T';
-    const MEMORY: usize = 64;
+    const READING: usize = 8;
+    const ANSWERING: usize = 24;
     const NEWEST: u8 = 2;
 
     fn version(&self) -> u8 {

@@ -177,16 +177,15 @@ fn many_late_instants_are_kept_in_order() {
 fn a_beat_takes_the_bytes_that_are_promised() {
     // A beat a minute: how much later it comes each time, at most, and the bytes it may take.
     let mut random = 1u64;
-    for (jitter, unit, bytes) in [
-        (0, 1, 1.0),
-        (2_000, 1000, 2.0),
-        (250_000, 1, 3.0),
-        (30_000_000, 1, 4.0),
-    ] {
+    for (jitter, unit, bytes) in [(0, 1, 1.0), (2_000, 1000, 2.0), (250_000, 1, 3.0), (30_000_000, 1, 4.0)] {
         let mut beats = Cadence::default();
         for n in 0..10_000 {
             random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-            let late = if jitter == 0 { 0 } else { (random >> 33) as i64 % jitter * unit };
+            let late = if jitter == 0 {
+                0
+            } else {
+                (random >> 33) as i64 % jitter * unit
+            };
             beats.beat(n * 60 * SECOND + late).unwrap();
         }
         let size = beats.encode().len() as f64 / 10_000.0;

@@ -5,16 +5,17 @@
     reason = "in tests, helpers outside a #[test] included, a panic is the message"
 )]
 
-use kpi_core::cadence::{Cadence, Expectation};
-use kpi_core::classes::Exemptions;
+mod common;
+
+use common::used::{EXPECT, Used};
+use kpi_core::cadence::Cadence;
 use kpi_core::codec::Codec;
 use kpi_core::evidence::{Evidence, MetricRole};
 use kpi_core::heartbeats::Heartbeats;
 use kpi_core::response::ResponseSketch;
-use kpi_core::runs::judge_beats;
 use kpi_core::status::{Status, StatusTimeline};
 use kpi_core::throughput::{AmountKind, Throughput};
-use kpi_core::time::{EARLIEST, LATEST, SECOND, Window};
+use kpi_core::time::SECOND;
 
 /// Random numbers that are the same in every run (SplitMix64).
 struct Random(u64);
@@ -28,19 +29,12 @@ impl Random {
     }
 }
 
-/// A few states of each type, and everything that can be done with one that was read.
-trait Subject: Codec {
+/// A few states of each type.
+trait Subject: Used {
     /// Whether each state has one form only, in the newest version. Those with sums of floats are read from any list of terms.
     const ONE_FORM: bool = false;
 
     fn samples(random: &mut Random) -> Self;
-    fn use_it(&mut self, other: &Self);
-}
-
-fn windows() -> [Window; 3] {
-    let middle = Window::new(0, 1000 * SECOND).unwrap();
-    let far = |start, end| Window::new(start, end).unwrap();
-    [middle, far(EARLIEST, EARLIEST + 1000), far(0, LATEST - 1)]
 }
 
 impl Subject for Heartbeats {
@@ -58,16 +52,6 @@ impl Subject for Heartbeats {
         }
         state
     }
-
-    fn use_it(&mut self, other: &Self) {
-        self.merge(other);
-        self.merge(&self.clone());
-        self.beat(0, SECOND).unwrap();
-        for window in windows() {
-            self.availability(window, &Exemptions::default());
-        }
-        let _ = (self.live_at(0), self.last_beat());
-    }
 }
 
 impl Subject for StatusTimeline {
@@ -82,23 +66,7 @@ impl Subject for StatusTimeline {
         }
         state
     }
-
-    fn use_it(&mut self, other: &Self) {
-        self.merge(other).unwrap();
-        self.merge(&self.clone()).unwrap();
-        let history = self.history();
-        for window in windows() {
-            history.transitions(window, Some(SECOND));
-            history.times(window, Default::default(), &Exemptions::default());
-        }
-        let _ = (history.status_at(0, None), self.flapping());
-    }
 }
-
-const EXPECT: Expectation = Expectation {
-    interval: 60 * SECOND,
-    liveness: 1,
-};
 
 impl Subject for Cadence {
     const ONE_FORM: bool = true;
@@ -110,13 +78,6 @@ impl Subject for Cadence {
         }
         state
     }
-
-    fn use_it(&mut self, other: &Self) {
-        self.merge(other).unwrap();
-        for window in windows() {
-            judge_beats(&self.times.to_vec(), window, EXPECT, &Exemptions::default());
-        }
-    }
 }
 
 impl Subject for ResponseSketch {
@@ -126,18 +87,6 @@ impl Subject for ResponseSketch {
             state.add(random.below(100_000) as f64 / 7.0).unwrap();
         }
         state
-    }
-
-    fn use_it(&mut self, other: &Self) {
-        // Made-up counts may be more than are counted: an error, too.
-        let _ = self.merge(other);
-        let _ = self.merge(&self.clone());
-        let _ = self.add(1.0);
-        for q in [0.0, 0.5, 1.0] {
-            self.percentile(q).unwrap();
-        }
-        self.apdex_counts(100.0, 5).unwrap().score();
-        self.mean();
     }
 }
 
@@ -159,12 +108,6 @@ impl Subject for Throughput {
                 .unwrap();
         }
         state
-    }
-
-    fn use_it(&mut self, other: &Self) {
-        let _ = self.merge(other);
-        let _ = self.total();
-        self.resets();
     }
 }
 
@@ -201,22 +144,6 @@ impl Subject for Evidence {
             put_together.absorb(part.summary(EXPECT).unwrap()).unwrap();
         }
         put_together
-    }
-
-    fn use_it(&mut self, other: &Self) {
-        let _ = self.merge(other);
-        let _ = self.merge(&self.clone());
-        let _ = self.absorb(other.clone());
-        let _ = self.parts();
-        for runs in self.runs() {
-            for window in windows() {
-                runs.judge(window, Some(window.start), &Exemptions::default());
-            }
-            let _ = (runs.live_at(0), runs.last_before(0));
-        }
-        for (slot, before) in self.counters_before().into_iter().enumerate() {
-            let _ = self.slot(slot).map(|s| s.bytes.total_since(before));
-        }
     }
 }
 
@@ -263,7 +190,7 @@ fn damage(bytes: &mut Vec<u8>, random: &mut Random) {
     }
 }
 
-fn storm<S: Subject + Clone>(tries: usize) {
+fn storm<S: Subject>(tries: usize) {
     let mut random = Random(7);
     let mut read = 0;
     for _ in 0..tries {

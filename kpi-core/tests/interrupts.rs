@@ -74,7 +74,7 @@ fn times(late: bool) -> Times {
         // After all others, so that they have to wait.
         times.insert(MANY * 20 * SECOND);
     }
-    beats().into_iter().for_each(|b| times.insert(b));
+    beats().into_iter().for_each(|b| times.insert(b).unwrap());
     times
 }
 

@@ -186,6 +186,15 @@ pub(crate) unsafe fn decode<T: Codec>(datum: Datum) -> Result<T> {
     T::decode(unsafe { bytes(datum) })
 }
 
+/// A state of which something is asked, from its binary form.
+///
+/// # Safety
+/// The datum must be a varlena.
+pub(crate) unsafe fn decode_to_answer<T: Codec>(datum: Datum) -> Result<T> {
+    // SAFETY: by contract.
+    T::decode_to_answer(unsafe { bytes(datum) })
+}
+
 /// The elements of a one-dimensional array of timestamps.
 ///
 /// # Safety
@@ -316,9 +325,9 @@ impl Call {
             .map_err(|_| KpiError::text("text is not UTF-8", "Use a database with the encoding UTF8."))
     }
 
-    /// A state in its binary form.
+    /// A state of which something is asked.
     pub(crate) fn decoded<T: Codec>(&self, n: usize) -> Result<T> {
         // SAFETY: declared as a type whose storage is a varlena.
-        unsafe { decode(self.required(n)?) }
+        unsafe { decode_to_answer(self.required(n)?) }
     }
 }

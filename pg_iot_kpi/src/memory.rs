@@ -36,7 +36,7 @@ pub(crate) fn check_writing(heap_size: usize) -> Result<()> {
 
 /// Sees whether there is room to read a text of this length as a state.
 pub(crate) fn check_text<T: Codec>(text: &str) -> Result<()> {
-    check(text.len().saturating_add(text.len() / 2 * T::MEMORY))
+    check(text.len().saturating_add(text.len() / 2 * T::READING))
 }
 
 /// Does something with the reserve at hand.

@@ -8,8 +8,8 @@
 use std::error::Error;
 
 use iot_kpi_tests::postgres::{Postgres, shared};
-use postgres::Client;
 use postgres::types::{IsNull, ToSql, Type, private::BytesMut};
+use postgres::{Client, Statement};
 
 /// SQL, SQLSTATE, words of the message, words of the hint. `$h`, `$s`, `$c`, `$r` are states of one sample, `$w` is a day.
 type Case = (&'static str, &'static str, &'static str, &'static str);
@@ -618,31 +618,57 @@ fn nulls_give_null() {
     }
 }
 
-/// A sample of each type, for damage.
-const STATES: [(&str, &str); 5] = [
-    ("heartbeats", "iot_kpi.heartbeat_agg(t, interval '90 s')"),
+/// A sample of each type, for damage, and a question to it.
+const STATES: [(&str, &str, &str); 7] = [
+    (
+        "heartbeats",
+        "iot_kpi.heartbeat_agg(t, interval '90 s')",
+        "iot_kpi.live_ranges(s)",
+    ),
     (
         "status_timeline",
         "iot_kpi.status_agg(t, CASE WHEN n % 7 = 0 THEN 'offline' ELSE 'online' END)",
+        "iot_kpi.flapping(s) + iot_kpi.transitions(s, '[2026-01-01, 2026-01-02)', '1 s')",
     ),
-    ("cadence", "iot_kpi.cadence_agg(t)"),
-    ("response_sketch", "iot_kpi.response_agg(n)"),
-    ("throughput", "iot_kpi.throughput_agg(t, n)"),
+    (
+        "status_timeline",
+        "iot_kpi.status_agg(timestamptz '2026-01-01Z' + n * interval '1 min', CASE WHEN n < 50 THEN 'offline' ELSE 'online' END)",
+        "iot_kpi.availability(s, '[2026-01-01, 2026-01-02)')",
+    ),
+    (
+        "cadence",
+        "iot_kpi.cadence_agg(t)",
+        "iot_kpi.consistency(s, '1 min', '[2026-01-01, 2026-01-02)')",
+    ),
+    (
+        "response_sketch",
+        "iot_kpi.response_agg(n)",
+        "iot_kpi.percentile(s, 0.5)",
+    ),
+    ("throughput", "iot_kpi.throughput_agg(t, n)", "iot_kpi.total(s)"),
+    (
+        "throughput",
+        "iot_kpi.throughput_agg(t, CASE WHEN n % 9 = 0 THEN n / 3.0 ELSE n * 10 END, 'counter')",
+        "iot_kpi.total(s) + iot_kpi.resets(s)",
+    ),
 ];
 const SAMPLES: &str = "(SELECT '2026-01-01Z'::timestamptz + n * interval '61 s' + (n % 5) * interval '1 s' AS t, n
                         FROM generate_series(1, 100) AS n) AS samples";
 
-/// Every truncation and every changed byte is refused, or gives a state that can be used.
+/// Every truncation and every changed byte is refused, behind a checksum that is right too; or it gives a state that can be used.
 #[test]
 fn damaged_states() {
     let database = shared().extension("bad_input_states");
     let mut client = database.client();
-    for (name, aggregate) in STATES {
+    for (name, aggregate, question) in STATES {
         let sql = format!("SELECT iot_kpi.{name}_send({aggregate}) FROM {SAMPLES}");
         let state: Vec<u8> = client.query_one(&sql, &[]).unwrap().get(0);
         let receive = client
-            .prepare(&format!("SELECT iot_kpi.rollup($1::iot_kpi.{name})::text"))
+            .prepare(&format!(
+                "SELECT iot_kpi.rollup(s)::text, count({question}) FROM (SELECT $1::iot_kpi.{name} AS s) AS x"
+            ))
             .unwrap();
+        client.query_one(&receive, &[&Raw(state.clone())]).unwrap();
         let truncated = (0..state.len()).map(|length| state[..length].to_vec());
         let changed = (0..state.len()).flat_map(|place| {
             let state = &state;
@@ -653,26 +679,51 @@ fn damaged_states() {
             })
         });
         let longer = [state.clone(), vec![0]].concat();
+        let (mut behind, mut used) = (0, 0);
         for (number, damaged) in truncated.chain(changed).chain([longer]).enumerate() {
-            if let Err(error) = client.query(&receive, &[&Raw(damaged)]) {
-                let error = error
-                    .as_db_error()
-                    .unwrap_or_else(|| panic!("{name}, damage {number}: {error}"));
-                assert!(
-                    [BINARY, TIME, NUMBER].contains(&error.code().code()),
-                    "{name}, damage {number}: {error:?}"
-                );
-            } else {
-                assert!(
-                    number >= state.len(),
-                    "{name}: {number} bytes of {} were taken for a state",
-                    state.len()
-                );
+            assert!(
+                refused(&mut client, &receive, &damaged).is_some(),
+                "{name}, damage {number} was taken for a state"
+            );
+            let is_inside = damaged.len() > CHECKED_FROM && damaged[..2] == state[..2];
+            if !is_inside {
+                continue;
+            }
+            behind += 1;
+            match refused(&mut client, &receive, &sealed(damaged)) {
+                Some(message) => assert!(!message.contains("checksum"), "{name}, damage {number}: {message}"),
+                None => used += 1,
             }
         }
-        client.query_one(&receive, &[&Raw(state)]).unwrap();
+        // A changed status, time or count is a state like any other; most damage is none.
+        assert!(
+            behind > 3 * state.len() && used > 0,
+            "{name}: {behind} behind the checksum, {used} used"
+        );
     }
     assert_healthy(shared());
+}
+
+/// What a receive function says of bytes; none where they are a state that answers.
+fn refused(client: &mut Client, receive: &Statement, bytes: &[u8]) -> Option<String> {
+    let error = client.query(receive, &[&Raw(bytes.to_vec())]).err()?;
+    let error = error.as_db_error().unwrap_or_else(|| panic!("{bytes:?}: {error}"));
+    assert!(
+        [BINARY, TIME, NUMBER].contains(&error.code().code()),
+        "{bytes:?}: {error:?}"
+    );
+    Some(error.message().to_owned())
+}
+
+/// Letter, version and the checksum of both and of what follows.
+const CHECKED_FROM: usize = 6;
+
+fn sealed(mut state: Vec<u8>) -> Vec<u8> {
+    let mut crc = crc32fast::Hasher::new();
+    crc.update(&state[..2]);
+    crc.update(&state[CHECKED_FROM..]);
+    state[2..CHECKED_FROM].copy_from_slice(&crc.finalize().to_le_bytes());
+    state
 }
 
 /// Bytes for the receive function of any type.

@@ -2,7 +2,7 @@
 //!
 //! A number costs the change of the distance to its predecessor, usually one to four bytes. A change that is a whole number
 //! of thousands is written as such, marked in the lowest bit: most devices know no finer time than a millisecond. Where
-//! `REPEATS`, numbers in exactly equal steps share two bytes, a zero and how many they are. No more than 127 of them do, so
+//! `REPEATS`, numbers in exactly equal steps share two bytes, a zero and how many they are. No more than 31 of them do, so
 //! that a few bytes from outside are never years of work; and beats, which are all read into memory at once, do without.
 
 use std::borrow::Cow;
@@ -15,7 +15,7 @@ use crate::memory::make_room;
 /// No number takes more bytes, with what was to be written before it.
 const MOST_BYTES: usize = 12;
 /// So many numbers share two bytes.
-const MOST_REPEATS: u8 = 127;
+const MOST_REPEATS: u8 = 31;
 
 /// Numbers in the order in which they came.
 #[derive(Debug, Clone, Default)]

@@ -117,10 +117,8 @@ impl StatusHistory {
             .0
             .partition_point(|series| series.first <= window.start)
             .saturating_sub(1);
-        for (i, series) in interruptible(self.0.iter().enumerate().skip(first)) {
-            if series.first >= window.end {
-                break;
-            }
+        let reaching = self.0.iter().enumerate().skip(first);
+        for (i, series) in interruptible(reaching.take_while(|s| s.1.first < window.end)) {
             say(series.first, Status::Unknown);
             let next = self.0.get(i + 1).map_or(Instant::MAX, |next| next.first);
             if let Some(ttl) = ttl.filter(|ttl| *ttl < series.step) {

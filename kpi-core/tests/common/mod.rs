@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "each test uses a part of it")]
 
+pub(crate) mod used;
+
 use kpi_core::codec::Codec;
 use kpi_core::time::{Duration, EARLIEST, Instant, LATEST, SECOND, Window};
 use proptest::prelude::*;

@@ -49,7 +49,9 @@ impl Submitted {
         if !edges.is_empty() {
             check_edges(&edges)?;
         }
-        let evidence = row.get(Attribute::Evidence, |d| unsafe { datum::decode::<Evidence>(d) })?;
+        let evidence = row.get(Attribute::Evidence, |d| unsafe {
+            datum::decode_to_answer::<Evidence>(d)
+        })?;
         let duration = |at, name| row.get(at, |d| unsafe { datum::duration(name, d) });
         let interval = duration(Attribute::ExpectedInterval, "expected_interval")?;
         let interval = interval.ok_or_else(|| {
@@ -74,7 +76,7 @@ impl Submitted {
                 .get(at, |d| unsafe { ranges::spans(d) })?
                 .unwrap_or_else(Spans::empty))
         };
-        let statuses = row.get(Attribute::Statuses, |d| unsafe { datum::decode(d) })?;
+        let statuses = row.get(Attribute::Statuses, |d| unsafe { datum::decode_to_answer(d) })?;
         let exempt = Exemptions {
             excluded: spans(Attribute::Excluded)?,
             unknown: spans(Attribute::Unknown)?,
