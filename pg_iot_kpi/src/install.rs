@@ -58,9 +58,14 @@ extension_sql_file!(
     requires = ["authority"]
 );
 extension_sql_file!(
+    "../../sql/install/32_retention.sql",
+    name = "retention",
+    requires = ["partitions"]
+);
+extension_sql_file!(
     "../../sql/install/33_ingest_rules.sql",
     name = "ingest_rules",
-    requires = ["partitions"]
+    requires = ["retention"]
 );
 extension_sql_file!(
     "../../sql/install/34_ingest.sql",

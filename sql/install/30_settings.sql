@@ -14,8 +14,10 @@ VALUES
      'How far ahead of this server''s clock a sample may be before the forgiving door clamps it and the strict one refuses it'),
     ('retention', NULL, 'interval',
      'How long samples are kept; older ones are refused and drop_expired() drops them. NULL keeps everything'),
+    ('earliest_time', '2005-01-01 00:00:00+00', 'instant',
+     'Samples before this instant come from clocks that never were set, and are refused'),
     ('partitions_ahead', '3 days', 'interval',
-     'How far ahead of now partitions are made'),
+     'How far ahead of now partitions of a day are made'),
     ('calculations', 'on', 'on|off',
      'Whether upkeep calculates the hours and days that are over'),
     ('deadlines', 'on', 'on|off',
@@ -28,7 +30,7 @@ VALUES
      'Version of the tables in schema iot, written by create_store()');
 END;
 COMMENT ON FUNCTION iot_kpi.default_settings() IS
-    'Every setting of a store with its default value, its kind (an interval, or the allowed words) and its meaning';
+    'Every setting of a store with its default value, its kind (an interval, an instant, or the allowed words) and its meaning';
 
 CREATE FUNCTION iot_kpi.setting(name text) RETURNS text
 -- plpgsql keeps the plan, and every batch of samples asks for several settings.
@@ -46,8 +48,25 @@ $$;
 COMMENT ON FUNCTION iot_kpi.setting(text) IS
     'Value of a setting in iot.settings, or its default; NULL for a name that is not a setting';
 
+CREATE FUNCTION iot_kpi.exact(duration interval) RETURNS interval
+LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+RETURN pg_catalog.make_interval(secs => extract(epoch FROM duration)::float8);
+COMMENT ON FUNCTION iot_kpi.exact(interval) IS
+    'A duration in hours and less, for timestamptz + and -: a day is 24 hours there, and not one of the session''s time zone; a month is 30 days, a year 365.25';
+
+CREATE FUNCTION iot_kpi.duration(name text) RETURNS interval
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RETURN iot_kpi.exact(iot_kpi.setting(name)::interval);
+END
+$$;
+COMMENT ON FUNCTION iot_kpi.duration(text) IS 'Value of a setting that is an interval, as an exact duration; NULL where it is not set';
+
 CREATE FUNCTION iot_kpi.check_setting() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+-- An instant that names no time zone is in UTC, whatever the session.
+SET timezone = 'UTC' SET datestyle = 'ISO, YMD'
 AS $$
 DECLARE
     wanted text;
@@ -64,6 +83,12 @@ BEGIN
             RAISE EXCEPTION 'setting % cannot be %', quote_literal(NEW.name), quote_literal(NEW.value)
                 USING ERRCODE = 'invalid_parameter_value', HINT = 'Give a duration up to 1000 years; a retention of at least a day.';
         END IF;
+    ELSIF wanted = 'instant' AND NEW.value IS NOT NULL THEN
+        IF NEW.value::timestamptz NOT BETWEEN '1970-01-01' AND now() THEN
+            RAISE EXCEPTION 'setting % cannot be %', quote_literal(NEW.name), quote_literal(NEW.value)
+                USING ERRCODE = 'invalid_parameter_value', HINT = 'Give an instant from 1970 on that is over, such as ''2005-01-01''.';
+        END IF;
+        NEW.value := NEW.value::timestamptz::text;
     ELSIF wanted = 'count' AND (NEW.value !~ '^[0-9]{1,5}$' OR NEW.value::integer NOT BETWEEN 1 AND 10000) THEN
         RAISE EXCEPTION 'setting % cannot be %', quote_literal(NEW.name), quote_literal(NEW.value)
             USING ERRCODE = 'invalid_parameter_value', HINT = 'Give a whole number from 1 to 10000.';

@@ -183,7 +183,7 @@ BEGIN
     CREATE INDEX IF NOT EXISTS kpi_calculations_stale_periods_idx ON iot.kpi_calculations (device_id, period) WHERE stale;
     ALTER TABLE iot.device_status_history
         ADD COLUMN IF NOT EXISTS recorded_by text CONSTRAINT recorded_by_upkeep CHECK (recorded_by = 'upkeep');
-    ALTER TABLE iot.upkeep ADD COLUMN IF NOT EXISTS place jsonb;
+    ALTER TABLE iot.upkeep ADD COLUMN IF NOT EXISTS place jsonb, ADD COLUMN IF NOT EXISTS deleted_until timestamptz;
     -- A period that reaches back before all timestamps would fail the report of every objective.
     ALTER TABLE iot.slo_targets
         DROP CONSTRAINT IF EXISTS period_within_a_century,
@@ -237,7 +237,7 @@ BEGIN
         ['metric_types', 'retention', 'How long its samples are kept where that is shorter than the setting retention; NULL: as long as all'],
         ['metric_types', 'expired_until', 'Its samples before this instant have been deleted, written by upkeep'],
 
-        ['device_metrics', '', 'Metric samples, one partition a UTC day'],
+        ['device_metrics', '', 'Metric samples, one partition a UTC day, and one a year for days that have none'],
         ['device_metrics', 'device_id', 'Device that sent the sample'],
         ['device_metrics', 'metric', 'Metric, one of iot.metric_types'],
         ['device_metrics', 'time', 'When it was measured'],
@@ -285,6 +285,7 @@ BEGIN
         ['upkeep', 'finished_at', 'When it was last finished without an error'],
         ['upkeep', 'run_by', 'worker, or session: somebody called maintain()'],
         ['upkeep', 'calculated_until', 'Of the step calculations: no hour before this one was missing then'],
+        ['upkeep', 'deleted_until', 'Of the step retention: of partitions of years, samples before this instant have been deleted'],
         ['upkeep', 'error', 'What last went wrong'],
         ['upkeep', 'error_at', 'When that was'],
         ['upkeep', 'place', 'Of run: where it goes on; NULL between runs'],
@@ -495,7 +496,7 @@ BEGIN
     PERFORM iot_kpi.create_store_triggers();
     PERFORM iot_kpi.create_store_seeds();
     UPDATE iot.settings SET value = version WHERE name = 'store_version' AND value IS DISTINCT FROM version;
-    partitions := iot_kpi.make_partitions();
+    partitions := iot_kpi.create_store_partitions();
     IF unwatched THEN
         PERFORM iot_kpi.catch_up();
     END IF;

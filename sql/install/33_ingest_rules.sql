@@ -20,7 +20,7 @@ SELECT CASE
     WHEN "time" IS NULL THEN ARRAY['time', 'time is null', 'Send the time of the measurement.']
     WHEN NOT pg_catalog.isfinite("time") THEN ARRAY['time', 'time is infinite', 'Send the time of the measurement.']
     WHEN "time" < earliest THEN ARRAY['time', 'time is older than what is kept, ' || earliest::text,
-                                      'See the setting retention in iot.settings.']
+                                      'See the settings retention and earliest_time in iot.settings.']
     WHEN "time" > latest THEN ARRAY['time', 'time is in the future, after ' || latest::text,
                                     'Set the device''s clock, or see the setting clock_skew in iot.settings.']
     WHEN NOT device_known THEN ARRAY['device_id', 'unknown device', 'INSERT INTO iot.devices first, or set unknown_devices in iot.settings to register.']
@@ -28,6 +28,12 @@ END;
 END;
 COMMENT ON FUNCTION iot_kpi.sample_fault(text, boolean, timestamptz, timestamptz, timestamptz) IS
     'What is wrong with the device and time of a sample: {field, reason, remedy}, or NULL. A NULL earliest or latest is no limit';
+
+CREATE FUNCTION iot_kpi.clock_fault() RETURNS text[]
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN ARRAY['time', 'time is in the future, and too long before the latest of its device', 'Set the device''s clock.'];
+COMMENT ON FUNCTION iot_kpi.clock_fault() IS
+    'What is wrong with a time that is ahead and, as far before the latest of its device as it is, lies before what is kept: {field, reason, remedy}';
 
 CREATE FUNCTION iot_kpi.value_fault(metric text, kind text, minimum float8, maximum float8, value float8)
 RETURNS text[]
@@ -247,7 +253,7 @@ AS $$
 DECLARE
     earliest constant timestamptz := iot_kpi.earliest_sample();
     -- A COPY may run for hours, so not now().
-    latest constant timestamptz := clock_timestamp() + iot_kpi.setting('clock_skew')::interval;
+    latest constant timestamptz := clock_timestamp() + iot_kpi.duration('clock_skew');
     register_device constant boolean := iot_kpi.setting('unknown_devices') = 'register';
     unlisted_kind constant text := CASE iot_kpi.setting('unknown_metrics') WHEN 'register' THEN 'gauge' END;
     changed record;
@@ -443,7 +449,7 @@ SET plan_cache_mode = force_custom_plan
 AS $$
 DECLARE
     earliest constant timestamptz := iot_kpi.earliest_sample();
-    latest constant timestamptz := clock_timestamp() + iot_kpi.setting('clock_skew')::interval;
+    latest constant timestamptz := clock_timestamp() + iot_kpi.duration('clock_skew');
     register_device constant boolean := iot_kpi.setting('unknown_devices') = 'register';
     device_ids text[];
     firsts timestamptz[];

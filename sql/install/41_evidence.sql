@@ -207,7 +207,7 @@ BEGIN
     LEFT JOIN LATERAL (
         SELECT h.status FROM iot.device_status_history h
         WHERE h.device_id = d.device_id AND h.time <= as_of AND h.recorded_by IS NULL
-          AND (d.status_ttl IS NULL OR h.time > as_of - d.status_ttl)
+          AND (d.status_ttl IS NULL OR h.time > as_of - iot_kpi.exact(d.status_ttl))
         ORDER BY h.time DESC LIMIT 1
     ) AS said ON true
     WHERE device_ids IS NULL OR d.device_id = ANY (device_ids);

@@ -126,7 +126,7 @@ BEGIN
         RAISE EXCEPTION 'look_back must be above zero, at most 3660 days and without months, not %', coalesce(look_back::text, 'NULL')
             USING ERRCODE = 'invalid_parameter_value', HINT = 'Write it as interval ''1 day''.';
     END IF;
-    earliest := before - look_back;
+    earliest := before - iot_kpi.exact(look_back);
     -- A probe of the key for each device, in the partitions of that time alone.
     RETURN QUERY
     SELECT s.time, d.device_id, s.value

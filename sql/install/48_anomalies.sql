@@ -25,9 +25,10 @@ BEGIN
         RAISE EXCEPTION 'baseline must not be negative, not %', coalesce(baseline::text, 'NULL')
             USING ERRCODE = 'invalid_parameter_value', HINT = 'Give the time to learn from before the window, such as ''28 days''.';
     END IF;
+    PERFORM iot_kpi.check_time_zone(time_zone);
     IF seasonal THEN
         -- The same hour of the week is seen once a week: it takes weeks to learn it.
-        baseline_start := window_start - baseline;
+        baseline_start := window_start - iot_kpi.exact(baseline);
     END IF;
     RETURN QUERY
     SELECT s.device_id, u.time, u.value, u.expected, u.score

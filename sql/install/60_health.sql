@@ -30,6 +30,7 @@ DECLARE
     last_run record;
     last_error record;
     fresh boolean;
+    unplaced boolean;
     fault text;
 BEGIN
     SELECT e.extversion, a.default_version INTO installed, available
@@ -55,14 +56,17 @@ BEGIN
     RETURN QUERY SELECT 'ingest rules', CASE WHEN triggers >= 4 THEN 'ok' ELSE 'fail' END,
         format('%s of 4 triggers on iot.device_metrics', triggers), CASE WHEN triggers >= 4 THEN NULL ELSE 'SELECT iot_kpi.create_store();' END;
 
-    SELECT count(*) INTO partitions FROM pg_inherits WHERE inhparent = to_regclass('iot.device_metrics');
+    SELECT count(*) INTO partitions FROM iot_kpi.partitions();
     SELECT string_agg(to_char(d.day AT TIME ZONE 'UTC', 'YYYY-MM-DD'), ', ' ORDER BY d.day) INTO without_partition
-    FROM generate_series(date_trunc('day', now(), 'UTC'), now() + iot_kpi.setting('partitions_ahead')::interval, interval '24 hours') d (day)
-    WHERE NOT iot_kpi.has_partition(d.day);
+    FROM generate_series(date_trunc('day', now(), 'UTC'), now() + iot_kpi.duration('partitions_ahead'), interval '24 hours') d (day)
+    WHERE NOT iot_kpi.has_partition(d.day) AND iot_kpi.wants_days();
+    unplaced := iot_kpi.default_holds_samples();
     RETURN QUERY SELECT 'partitions',
-        CASE WHEN NOT iot_kpi.has_partition(now()) OR NOT iot_kpi.has_partition(now() + interval '1 hour') THEN 'fail' WHEN without_partition IS NOT NULL THEN 'warn' ELSE 'ok' END,
-        format('%s partitions', partitions) || coalesce(', missing: ' || without_partition, ', all made that are wanted ahead'),
-        CASE WHEN without_partition IS NULL THEN NULL ELSE 'SELECT iot_kpi.make_partitions(); and have it done regularly' END;
+        CASE WHEN unplaced IS NULL THEN 'fail' WHEN unplaced OR without_partition IS NOT NULL THEN 'warn' ELSE 'ok' END,
+        format('%s partitions', partitions) || coalesce(', missing: ' || without_partition, ', all made that are wanted')
+            || CASE WHEN unplaced THEN '; iot.device_metrics_default holds samples of years that have none' WHEN unplaced IS NULL THEN '; the default partition is missing' ELSE '' END,
+        CASE WHEN unplaced IS NULL THEN 'SELECT iot_kpi.create_store();'
+             WHEN unplaced OR without_partition IS NOT NULL THEN 'SELECT iot_kpi.make_partitions(); and have it done regularly' END;
 
     SELECT max(l.last_measured), max(l.last_received), count(*) INTO last_measured, last_received, devices FROM iot.device_liveness l;
     RETURN QUERY SELECT 'samples', CASE WHEN last_received > now() - interval '15 min' THEN 'ok' ELSE 'warn' END,
@@ -88,7 +92,7 @@ BEGIN
         format('%s devices with a KPI that could not be summed', beyond) || coalesce(': ' || beyond_first, '') || CASE WHEN beyond > 5 THEN ', ...' ELSE '' END,
         CASE WHEN beyond > 0 THEN 'Look for negative values and values near 1.8e308 among their response_time and bytes; delete them, or set minimum and maximum in iot.metric_types' END;
 
-    SELECT count(*), min(e.day) INTO expired, expired_from FROM iot_kpi.expired_partitions() e;
+    SELECT count(*), min(e.first) INTO expired, expired_from FROM iot_kpi.expired_partitions() e;
     SELECT min(e.day) INTO metrics_expired_from FROM iot_kpi.expired_metrics() e;
     RETURN QUERY SELECT 'retention', CASE WHEN expired <= 1 AND metrics_expired_from IS NULL THEN 'ok' ELSE 'warn' END,
         format('%s expired partitions', expired) || coalesce(', the earliest of ' || to_char(expired_from AT TIME ZONE 'UTC', 'YYYY-MM-DD'), '')

@@ -14,11 +14,18 @@ CREATE FUNCTION iot_kpi.upkeep_partitions(place jsonb) RETURNS jsonb
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
+    -- Moving rows to their year locks the years at last: so one a transaction.
+    IF iot_kpi.make_years(1) > 0 THEN
+        RETURN place;
+    END IF;
     PERFORM iot_kpi.make_partitions();
+    RETURN NULL;
+EXCEPTION WHEN lock_not_available THEN
+    -- The next run tries again. They are made days ahead, and without them samples have a place all the same.
     RETURN NULL;
 END
 $$;
-COMMENT ON FUNCTION iot_kpi.upkeep_partitions(jsonb) IS 'Step of upkeep: makes the partitions that are wanted ahead';
+COMMENT ON FUNCTION iot_kpi.upkeep_partitions(jsonb) IS 'Step of upkeep: makes the partitions that are wanted ahead, and those of years that lack one';
 
 -- Calculations -----------------------------------------------------------------------------------------------------------------------
 
@@ -147,12 +154,24 @@ COMMENT ON FUNCTION iot_kpi.upkeep_calculations(jsonb) IS 'Step of upkeep: calcu
 CREATE FUNCTION iot_kpi.expired_metrics(OUT day timestamptz, OUT metrics text[])
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+    -- Days that may hold some: those with a partition. In the years it takes a look into the key for each device.
+    days timestamptz[] := ARRAY(SELECT p.first FROM iot_kpi.partitions() p WHERE p.of_days);
 BEGIN
+    IF EXISTS (SELECT FROM iot.metric_types t WHERE t.retention IS NOT NULL)
+       AND EXISTS (SELECT FROM iot_kpi.partitions() p WHERE NOT p.of_days AND pg_relation_size(p.partition) > 0) THEN
+        days := days || ARRAY(
+            SELECT date_trunc('day', min(s."time"), 'UTC')
+            FROM iot.metric_types t, iot.devices d, LATERAL (
+                SELECT m."time" FROM iot.device_metrics_years m
+                WHERE m.device_id = d.device_id AND m.metric = t.metric AND m."time" >= coalesce(t.expired_until, '-infinity')
+                  AND m."time" < date_trunc('day', now() - iot_kpi.exact(t.retention), 'UTC')
+                ORDER BY m."time" LIMIT 1) AS s
+            WHERE t.retention IS NOT NULL GROUP BY t.metric);
+    END IF;
     SELECT p.first, array_agg(t.metric ORDER BY t.metric) INTO day, metrics
-    FROM (SELECT right(c.relname, 8)::date::timestamp AT TIME ZONE 'UTC' AS first
-          FROM pg_class c JOIN pg_inherits i ON i.inhrelid = c.oid
-          WHERE i.inhparent = to_regclass('iot.device_metrics') AND c.relname ~ '^device_metrics_p\d{8}$') p
-    JOIN iot.metric_types t ON p.first + interval '24 hours' <= now() - t.retention AND p.first >= coalesce(t.expired_until, '-infinity')
+    FROM (SELECT DISTINCT unnest(days)) p (first)
+    JOIN iot.metric_types t ON p.first + interval '24 hours' <= now() - iot_kpi.exact(t.retention) AND p.first >= coalesce(t.expired_until, '-infinity')
     GROUP BY p.first ORDER BY p.first LIMIT 1;
 END
 $$;
@@ -191,24 +210,30 @@ LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET timezone = 'UTC'
 SET plan_cache_mode = force_custom_plan
 AS $$
 DECLARE
-    expired constant record := iot_kpi.expired_metrics();
+    expired record := iot_kpi.expired_metrics();
+    begun constant timestamptz := (place ->> 'day')::timestamptz;
     -- A changed retention may have put another day in front meanwhile, which has to be calculated first.
-    goes_on constant boolean := coalesce((place ->> 'day')::timestamptz = expired.day, false);
+    goes_on constant boolean := coalesce(begun <= coalesce(expired.day, 'infinity'), false);
     since constant text := CASE WHEN goes_on THEN coalesce(place ->> 'from', '') ELSE '' END;
     deleting constant boolean := goes_on AND place ? 'deleting';
     chosen text[];
 BEGIN
-    IF expired.day IS NULL THEN
+    IF goes_on THEN
+        -- The last of a day's samples may be gone before its end is noted. What a changed retention keeps after all stays.
+        expired.day := begun;
+        expired.metrics := ARRAY(SELECT t.metric FROM iot.metric_types t
+                                 WHERE place -> 'metrics' ? t.metric AND begun + interval '24 hours' <= now() - iot_kpi.exact(t.retention));
+    ELSIF expired.day IS NULL THEN
         RETURN NULL;
     END IF;
     SELECT array_agg(c.device_id ORDER BY c.device_id) INTO chosen
     FROM (SELECT d.device_id FROM iot.devices d WHERE d.device_id > since
           ORDER BY d.device_id LIMIT iot_kpi.setting('upkeep_batch')::integer) c;
     IF chosen IS NULL AND NOT deleting THEN
-        RETURN place - 'from' || jsonb_build_object('day', expired.day, 'deleting', true);
+        RETURN place - 'from' || jsonb_build_object('day', expired.day, 'metrics', expired.metrics, 'deleting', true);
     ELSIF chosen IS NULL THEN
         UPDATE iot.metric_types t SET expired_until = expired.day + interval '24 hours' WHERE t.metric = ANY (expired.metrics);
-        RETURN place - 'from' - 'day' - 'deleting';
+        RETURN place - 'from' - 'day' - 'metrics' - 'deleting';
     ELSIF NOT deleting THEN
         -- All devices first, then the samples: a device's calculation also reads its collector's. And the day after, into which the
         -- last beats of this one reach.
@@ -224,11 +249,46 @@ BEGIN
             WHERE s.name = 'evidence_from';
         END IF;
     END IF;
-    RETURN place - CASE WHEN deleting THEN '' ELSE 'deleting' END || jsonb_build_object('day', expired.day, 'from', chosen[cardinality(chosen)]);
+    RETURN place - CASE WHEN deleting THEN '' ELSE 'deleting' END
+        || jsonb_build_object('day', expired.day, 'metrics', expired.metrics, 'from', chosen[cardinality(chosen)]);
 END
 $$;
 COMMENT ON FUNCTION iot_kpi.upkeep_metrics(jsonb) IS
     'Part of upkeep_retention(): a day that is beyond the retention of some metrics. Calculated for all devices, then their samples are deleted';
+
+CREATE FUNCTION iot_kpi.upkeep_rows(place jsonb) RETURNS jsonb
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    kept_from constant timestamptz := coalesce((place ->> 'before')::timestamptz, date_trunc('day', iot_kpi.retained_from(), 'UTC'));
+    -- About eight megabytes. By block, since no index has rows by time alone.
+    blocks constant bigint := 1000;
+    block constant bigint := coalesce((place ->> 'block')::bigint, 0);
+    chosen text;
+    deleted bigint;
+BEGIN
+    IF kept_from IS NOT NULL AND kept_from > coalesce((SELECT u.deleted_until FROM iot.upkeep u WHERE u.step = 'retention'), '-infinity') THEN
+        SELECT min(p::text COLLATE "C") INTO chosen FROM iot_kpi.partly_expired(kept_from) p
+        WHERE CASE WHEN NOT place ? 'table' THEN true WHEN block > 0 THEN p::text COLLATE "C" >= place ->> 'table'
+                   ELSE p::text COLLATE "C" > place ->> 'table' END;
+        IF chosen IS NOT NULL THEN
+            EXECUTE format('DELETE FROM %s WHERE ctid >= $1 AND ctid < $2 AND "time" < $3', chosen)
+            USING format('(%s,0)', block)::tid, format('(%s,0)', block + blocks)::tid, kept_from;
+            GET DIAGNOSTICS deleted = ROW_COUNT;
+            IF deleted > 0 THEN
+                PERFORM iot_kpi.samples_gone(kept_from);
+            END IF;
+            RETURN place || jsonb_build_object('before', kept_from, 'table', chosen, 'block',
+                CASE WHEN (block + blocks) * current_setting('block_size')::bigint < pg_relation_size(chosen::regclass) THEN block + blocks ELSE 0 END);
+        END IF;
+        INSERT INTO iot.upkeep AS u (step, deleted_until) VALUES ('retention', kept_from)
+        ON CONFLICT (step) DO UPDATE SET deleted_until = excluded.deleted_until;
+    END IF;
+    RETURN place - 'before' - 'table' - 'block' || '{"part": "metrics"}';
+END
+$$;
+COMMENT ON FUNCTION iot_kpi.upkeep_rows(jsonb) IS
+    'Part of upkeep_retention(): a piece of a partition of more than a day, of which days have expired. Once a day all of it is looked at';
 
 CREATE FUNCTION iot_kpi.upkeep_retention(place jsonb) RETURNS jsonb
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
@@ -238,12 +298,14 @@ DECLARE
 BEGIN
     IF place ->> 'part' = 'metrics' THEN
         RETURN iot_kpi.upkeep_metrics(place);
+    ELSIF place ->> 'part' = 'rows' THEN
+        RETURN iot_kpi.upkeep_rows(place);
     END IF;
     SELECT * INTO expired FROM iot_kpi.expired_partitions() LIMIT 1;
     IF FOUND AND NOT place ? 'in_use' THEN
         BEGIN
             PERFORM pg_advisory_xact_lock(iot_kpi.store_lock());
-            PERFORM iot_kpi.drop_partition(expired.partition, expired.day);
+            PERFORM iot_kpi.drop_partition(expired.partition, expired.of_days, expired.until);
             RETURN place;
         EXCEPTION WHEN lock_not_available OR deadlock_detected THEN
             -- A long report reads the table. The next run tries again.
@@ -252,11 +314,11 @@ BEGIN
     ELSIF iot_kpi.delete_expired_statuses(iot_kpi.setting('upkeep_batch')::bigint * 100) > 0 THEN
         RETURN place;
     END IF;
-    RETURN place || '{"part": "metrics"}';
+    RETURN place || '{"part": "rows"}';
 END
 $$;
 COMMENT ON FUNCTION iot_kpi.upkeep_retention(jsonb) IS
-    'Step of upkeep: drops an expired partition, then deletes expired status samples, then those of metrics with a retention of their own';
+    'Step of upkeep: drops an expired partition, then deletes expired status samples, then expired samples of years, then those of metrics with a retention of their own';
 
 -- The run ----------------------------------------------------------------------------------------------------------------------------
 

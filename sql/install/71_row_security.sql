@@ -41,7 +41,7 @@ BEGIN
         EXECUTE format('CREATE POLICY %I ON iot.%I ', p.name, p.relation) || format(p.rule, 'device_id IN (SELECT d.device_id FROM iot.devices d)');
         EXECUTE format('ALTER TABLE iot.%I ENABLE ROW LEVEL SECURITY', p.relation);
     END LOOP;
-    PERFORM iot_kpi.close_partition(i.inhrelid) FROM pg_inherits i WHERE i.inhparent = to_regclass('iot.device_metrics');
+    PERFORM iot_kpi.close_partition(t.relid) FROM pg_partition_tree(to_regclass('iot.device_metrics')) t WHERE t.level > 0;
     ALTER TABLE iot.devices ENABLE ROW LEVEL SECURITY;
 END
 $$;
@@ -60,7 +60,7 @@ BEGIN
         EXECUTE format('DROP POLICY IF EXISTS %I ON iot.%I', p.name, p.relation);
         EXECUTE format('ALTER TABLE iot.%I DISABLE ROW LEVEL SECURITY', p.relation);
     END LOOP;
-    FOR p IN SELECT i.inhrelid::regclass AS name FROM pg_inherits i WHERE i.inhparent = to_regclass('iot.device_metrics') LOOP
+    FOR p IN SELECT t.relid AS name FROM pg_partition_tree(to_regclass('iot.device_metrics')) t WHERE t.level > 0 LOOP
         EXECUTE format('ALTER TABLE %s DISABLE ROW LEVEL SECURITY', p.name);
     END LOOP;
 END

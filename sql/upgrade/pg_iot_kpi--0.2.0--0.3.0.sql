@@ -5,9 +5,43 @@
 ---- generated ----
 
 DROP FUNCTION iot_kpi.gather(timestamptz[], timestamptz, timestamptz, text[], boolean);
+DROP FUNCTION iot_kpi.ingest_status(text[], timestamptz[], text[], text[]);
+DROP FUNCTION iot_kpi.ingest_metrics(text[], text[], timestamptz[], float8[]);
+DROP FUNCTION iot_kpi.make_partitions_of(timestamptz[], timestamptz, timestamptz);
 DROP FUNCTION iot_kpi.note_statuses(text[], timestamptz[]);
 DROP FUNCTION iot_kpi.mark_rows_stale(text[], timestamptz[], timestamptz[]);
 DROP FUNCTION iot_kpi.of_upkeep(text);
+DROP FUNCTION iot_kpi.drop_partition(regclass, timestamptz);
+DROP FUNCTION iot_kpi.expired_partitions();
+
+CREATE OR REPLACE FUNCTION iot_kpi.uptime(h iot_kpi.heartbeats, during tstzrange, excluded tstzmultirange DEFAULT '{}', unknown tstzmultirange DEFAULT '{}') RETURNS double precision
+    LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'iot_kpi_uptime';
+
+CREATE OR REPLACE FUNCTION iot_kpi.up_time(h iot_kpi.heartbeats, during tstzrange, excluded tstzmultirange DEFAULT '{}', unknown tstzmultirange DEFAULT '{}') RETURNS interval
+    LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'iot_kpi_up_time';
+
+CREATE OR REPLACE FUNCTION iot_kpi.down_time(h iot_kpi.heartbeats, during tstzrange, excluded tstzmultirange DEFAULT '{}', unknown tstzmultirange DEFAULT '{}') RETURNS interval
+    LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'iot_kpi_down_time';
+
+CREATE OR REPLACE FUNCTION iot_kpi.availability_report(h iot_kpi.heartbeats, during tstzrange, excluded tstzmultirange DEFAULT '{}', unknown tstzmultirange DEFAULT '{}') RETURNS TABLE (up_time interval, down_time interval, unknown_time interval, excluded_time interval, uptime double precision,
+           failures bigint, mtbf interval, mttr interval, longest_outage interval)
+    LANGUAGE c IMMUTABLE PARALLEL SAFE ROWS 1 AS 'MODULE_PATHNAME', 'iot_kpi_availability_report';
+
+CREATE OR REPLACE FUNCTION iot_kpi.outages(h iot_kpi.heartbeats, during tstzrange, excluded tstzmultirange DEFAULT '{}', unknown tstzmultirange DEFAULT '{}', min_outage interval DEFAULT '0') RETURNS TABLE (started_at timestamptz, ended_at timestamptz, duration interval, ongoing boolean, began_before boolean,
+           last_beat timestamptz)
+    LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'iot_kpi_heartbeat_outages';
+COMMENT ON FUNCTION iot_kpi.percentile(iot_kpi.response_sketch, double precision) IS 'the response time at rank q(n - 1), in milliseconds, 0 and 1 being minimum and maximum; NULL without response times';
+COMMENT ON FUNCTION iot_kpi.mean(iot_kpi.response_sketch) IS 'arithmetic mean in milliseconds, exact; NULL where the sum is beyond double precision';
+COMMENT ON FUNCTION iot_kpi.rate(iot_kpi.throughput, tstzrange) IS 'amount a second of a window; NULL where it is beyond double precision';
+COMMENT ON FUNCTION iot_kpi.total(iot_kpi.throughput) IS 'all amounts or increases, exact; NULL where they are beyond double precision';
+COMMENT ON FUNCTION iot_kpi.modified_z_score(double precision, double precision, double precision, double precision) IS
+    '0.6745 (value - median)/mad; with a mad of zero (value - median)/(1.2533 mean_deviation); NULL where that is zero too; an error where it is beyond double precision';
+
+CREATE OR REPLACE FUNCTION iot_kpi.unusual(times timestamptz[], "values" double precision[], since timestamptz, cut_off double precision)
+RETURNS TABLE ("time" timestamptz, value double precision, expected double precision, score double precision)
+    LANGUAGE c IMMUTABLE PARALLEL SAFE ROWS 10 AS 'MODULE_PATHNAME', 'iot_kpi_unusual';
+COMMENT ON FUNCTION iot_kpi.unusual(timestamptz[], double precision[], timestamptz, double precision) IS
+    'the values from an instant on whose modified z-score among all of them exceeds cut_off, with their median; a score beyond double precision is NULL';
 
 CREATE OR REPLACE FUNCTION iot_kpi.default_settings()
 RETURNS TABLE (name text, value text, kind text, description text)
@@ -22,8 +56,10 @@ VALUES
      'How far ahead of this server''s clock a sample may be before the forgiving door clamps it and the strict one refuses it'),
     ('retention', NULL, 'interval',
      'How long samples are kept; older ones are refused and drop_expired() drops them. NULL keeps everything'),
+    ('earliest_time', '2005-01-01 00:00:00+00', 'instant',
+     'Samples before this instant come from clocks that never were set, and are refused'),
     ('partitions_ahead', '3 days', 'interval',
-     'How far ahead of now partitions are made'),
+     'How far ahead of now partitions of a day are made'),
     ('calculations', 'on', 'on|off',
      'Whether upkeep calculates the hours and days that are over'),
     ('deadlines', 'on', 'on|off',
@@ -35,6 +71,60 @@ VALUES
     ('store_version', '3', 'internal',
      'Version of the tables in schema iot, written by create_store()');
 END;
+COMMENT ON FUNCTION iot_kpi.default_settings() IS
+    'Every setting of a store with its default value, its kind (an interval, an instant, or the allowed words) and its meaning';
+
+CREATE OR REPLACE FUNCTION iot_kpi.exact(duration interval) RETURNS interval
+LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+RETURN pg_catalog.make_interval(secs => extract(epoch FROM duration)::float8);
+COMMENT ON FUNCTION iot_kpi.exact(interval) IS
+    'A duration in hours and less, for timestamptz + and -: a day is 24 hours there, and not one of the session''s time zone; a month is 30 days, a year 365.25';
+
+CREATE OR REPLACE FUNCTION iot_kpi.duration(name text) RETURNS interval
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RETURN iot_kpi.exact(iot_kpi.setting(name)::interval);
+END
+$$;
+COMMENT ON FUNCTION iot_kpi.duration(text) IS 'Value of a setting that is an interval, as an exact duration; NULL where it is not set';
+
+CREATE OR REPLACE FUNCTION iot_kpi.check_setting() RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+
+SET timezone = 'UTC' SET datestyle = 'ISO, YMD'
+AS $$
+DECLARE
+    wanted text;
+    length interval;
+BEGIN
+    SELECT kind INTO wanted FROM iot_kpi.default_settings() WHERE name = NEW.name;
+    IF wanted IS NULL THEN
+        RAISE EXCEPTION 'unknown setting %', quote_literal(NEW.name)
+            USING ERRCODE = 'invalid_parameter_value',
+                  HINT = 'Settings: ' || (SELECT string_agg(name, ', ') FROM iot_kpi.default_settings() WHERE kind <> 'internal') || '.';
+    ELSIF wanted = 'interval' AND NEW.value IS NOT NULL THEN
+        length := NEW.value::interval;
+        IF (length < (CASE NEW.name WHEN 'retention' THEN '1 day' ELSE '0' END)::interval OR length > '1000 years'::interval) THEN
+            RAISE EXCEPTION 'setting % cannot be %', quote_literal(NEW.name), quote_literal(NEW.value)
+                USING ERRCODE = 'invalid_parameter_value', HINT = 'Give a duration up to 1000 years; a retention of at least a day.';
+        END IF;
+    ELSIF wanted = 'instant' AND NEW.value IS NOT NULL THEN
+        IF NEW.value::timestamptz NOT BETWEEN '1970-01-01' AND now() THEN
+            RAISE EXCEPTION 'setting % cannot be %', quote_literal(NEW.name), quote_literal(NEW.value)
+                USING ERRCODE = 'invalid_parameter_value', HINT = 'Give an instant from 1970 on that is over, such as ''2005-01-01''.';
+        END IF;
+        NEW.value := NEW.value::timestamptz::text;
+    ELSIF wanted = 'count' AND (NEW.value !~ '^[0-9]{1,5}$' OR NEW.value::integer NOT BETWEEN 1 AND 10000) THEN
+        RAISE EXCEPTION 'setting % cannot be %', quote_literal(NEW.name), quote_literal(NEW.value)
+            USING ERRCODE = 'invalid_parameter_value', HINT = 'Give a whole number from 1 to 10000.';
+    ELSIF wanted LIKE '%|%' AND NEW.value <> ALL (string_to_array(wanted, '|')) THEN
+        RAISE EXCEPTION 'setting % cannot be %', quote_literal(NEW.name), quote_literal(NEW.value)
+            USING ERRCODE = 'invalid_parameter_value', HINT = format('Give one of: %s.', replace(wanted, '|', ', '));
+    END IF;
+    RETURN NEW;
+END
+$$;
 
 CREATE OR REPLACE FUNCTION iot_kpi.create_store_tables() RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET client_min_messages = warning
@@ -215,7 +305,14 @@ BEGIN
     CREATE INDEX IF NOT EXISTS kpi_calculations_stale_periods_idx ON iot.kpi_calculations (device_id, period) WHERE stale;
     ALTER TABLE iot.device_status_history
         ADD COLUMN IF NOT EXISTS recorded_by text CONSTRAINT recorded_by_upkeep CHECK (recorded_by = 'upkeep');
-    ALTER TABLE iot.upkeep ADD COLUMN IF NOT EXISTS place jsonb;
+    ALTER TABLE iot.upkeep ADD COLUMN IF NOT EXISTS place jsonb, ADD COLUMN IF NOT EXISTS deleted_until timestamptz;
+    -- A period that reaches back before all timestamps would fail the report of every objective.
+    ALTER TABLE iot.slo_targets
+        DROP CONSTRAINT IF EXISTS period_within_a_century,
+        ADD CONSTRAINT period_within_a_century CHECK (period <= '36525 days');
+    -- Of these, few if any: health() asks for devices with a figure that has no value.
+    CREATE INDEX IF NOT EXISTS kpi_calculations_beyond_idx ON iot.kpi_calculations (device_id)
+        WHERE response_count > 0 AND response_mean IS NULL OR messages_per_second IS NOT NULL AND bytes_per_second IS NULL;
 END
 $$;
 
@@ -261,7 +358,7 @@ BEGIN
         ['metric_types', 'retention', 'How long its samples are kept where that is shorter than the setting retention; NULL: as long as all'],
         ['metric_types', 'expired_until', 'Its samples before this instant have been deleted, written by upkeep'],
 
-        ['device_metrics', '', 'Metric samples, one partition a UTC day'],
+        ['device_metrics', '', 'Metric samples, one partition a UTC day, and one a year for days that have none'],
         ['device_metrics', 'device_id', 'Device that sent the sample'],
         ['device_metrics', 'metric', 'Metric, one of iot.metric_types'],
         ['device_metrics', 'time', 'When it was measured'],
@@ -309,6 +406,7 @@ BEGIN
         ['upkeep', 'finished_at', 'When it was last finished without an error'],
         ['upkeep', 'run_by', 'worker, or session: somebody called maintain()'],
         ['upkeep', 'calculated_until', 'Of the step calculations: no hour before this one was missing then'],
+        ['upkeep', 'deleted_until', 'Of the step retention: of partitions of years, samples before this instant have been deleted'],
         ['upkeep', 'error', 'What last went wrong'],
         ['upkeep', 'error_at', 'When that was'],
         ['upkeep', 'place', 'Of run: where it goes on; NULL between runs'],
@@ -484,7 +582,7 @@ BEGIN
     PERFORM iot_kpi.create_store_triggers();
     PERFORM iot_kpi.create_store_seeds();
     UPDATE iot.settings SET value = version WHERE name = 'store_version' AND value IS DISTINCT FROM version;
-    partitions := iot_kpi.make_partitions();
+    partitions := iot_kpi.create_store_partitions();
     IF unwatched THEN
         PERFORM iot_kpi.catch_up();
     END IF;
@@ -601,16 +699,99 @@ END
 $$;
 COMMENT ON FUNCTION iot_kpi.refuse_shared_metrics(text[]) IS
     'Fails where a device has samples of one of the metrics that is hidden from whom a trigger works for';
+COMMENT ON FUNCTION iot_kpi.has_partition(timestamptz) IS 'Whether the UTC day of an instant has a partition of its own in iot.device_metrics';
 
-CREATE OR REPLACE FUNCTION iot_kpi.make_partition(day timestamptz) RETURNS boolean
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+CREATE OR REPLACE FUNCTION iot_kpi.partitions()
+RETURNS TABLE (partition regclass, first timestamptz, until timestamptz, of_days boolean)
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 
 SET datestyle = 'ISO, YMD' SET timezone = 'UTC'
 AS $$
+BEGIN
+    RETURN QUERY
+    SELECT c.oid::regclass, b.bounds[1]::timestamptz, b.bounds[2]::timestamptz, i.inhparent = to_regclass('iot.device_metrics')
+    FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid,
+         regexp_match(pg_get_expr(c.relpartbound, c.oid), '^FOR VALUES FROM \(''([^'']+)''\) TO \(''([^'']+)''\)$') AS b (bounds)
+    WHERE i.inhparent IN (to_regclass('iot.device_metrics'), to_regclass('iot.device_metrics_years')) AND b.bounds IS NOT NULL;
+END
+$$;
+COMMENT ON FUNCTION iot_kpi.partitions() IS
+    'The partitions of iot.device_metrics, of days and of years, with the stretch of time that each is for; not the default ones, which are for the rest';
+
+CREATE OR REPLACE FUNCTION iot_kpi.make_table(name text, more text) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    EXECUTE format('CREATE TABLE iot.%I (LIKE iot.device_metrics INCLUDING ALL) %s', name, more);
+    IF (SELECT c.relrowsecurity FROM pg_class c WHERE c.oid = to_regclass('iot.device_metrics')) THEN
+        PERFORM iot_kpi.close_partition(format('iot.%I', name)::regclass);
+    END IF;
+    -- A superuser's partition would be one that the owner could not drop.
+    IF iot_kpi.store_owner() <> to_regrole(quote_ident(current_user)) THEN
+        EXECUTE format('ALTER TABLE iot.%I OWNER TO %I', name, pg_get_userbyid(iot_kpi.store_owner()));
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION iot_kpi.make_table(text, text) IS 'Makes a table like iot.device_metrics, to be attached to it: its owner''s, and closed where rows are guarded';
+
+CREATE OR REPLACE FUNCTION iot_kpi.attach_partition(relation text, name text, first timestamptz, until timestamptz) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+
+SET datestyle = 'ISO, YMD' SET timezone = 'UTC'
+SET lock_timeout = '100ms'
+AS $$
+DECLARE
+    in_default boolean;
+BEGIN
+    PERFORM iot_kpi.make_table(name, '');
+    -- Nobody may have planned where to read or write without this partition and wait for the one that was there before: a writer would
+    -- be told that its row does not belong there, and a reader not find the rows that are moved.
+    IF relation = 'device_metrics_years' THEN
+        -- No row that lies here could belong to a day outside: so a partition of such a day is attached without a look at this one.
+        EXECUTE format('ALTER TABLE iot.%I ADD CONSTRAINT time_of_the_partition CHECK ("time" >= %L AND "time" < %L)', name, first, until);
+        -- Most of it while everybody goes on, and what came meanwhile at last.
+        in_default := iot_kpi.move_from_default(name, first, until) > 0;
+        LOCK TABLE ONLY iot.device_metrics_years IN ACCESS EXCLUSIVE MODE;
+        IF in_default THEN
+            PERFORM iot_kpi.move_from_default(name, first, until);
+        END IF;
+    ELSIF first <= now() + iot_kpi.duration('clock_skew') THEN
+        LOCK TABLE ONLY iot.device_metrics IN ACCESS EXCLUSIVE MODE;
+    END IF;
+    EXECUTE format('ALTER TABLE iot.%I ATTACH PARTITION iot.%I FOR VALUES FROM (%L) TO (%L)', relation, name, first, until);
+EXCEPTION WHEN lock_not_available OR check_violation THEN
+    -- Of a day there may be samples; of a year one may have come this very moment.
+    IF relation = 'device_metrics' AND SQLSTATE = '23514' THEN
+        RAISE;
+    END IF;
+    RAISE EXCEPTION 'partition % cannot be made while others use the samples of other years', name
+        USING ERRCODE = 'lock_not_available', HINT = 'Try again. Meanwhile samples have a place all the same, in iot.device_metrics_years.';
+END
+$$;
+COMMENT ON FUNCTION iot_kpi.attach_partition(text, text, timestamptz, timestamptz) IS
+    'Makes a partition of iot.device_metrics or iot.device_metrics_years for a stretch of time; 55P03 where it would have to wait, 23514 where the years hold rows of it';
+
+CREATE OR REPLACE FUNCTION iot_kpi.move_from_default(name text, first timestamptz, until timestamptz) RETURNS bigint
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    moved bigint;
+BEGIN
+    EXECUTE format('WITH moved AS (DELETE FROM iot.device_metrics_default d WHERE d."time" >= $1 AND d."time" < $2 RETURNING d.*)
+                    INSERT INTO iot.%I SELECT * FROM moved', name) USING first, until;
+    GET DIAGNOSTICS moved = ROW_COUNT;
+    RETURN moved;
+END
+$$;
+COMMENT ON FUNCTION iot_kpi.move_from_default(text, timestamptz, timestamptz) IS
+    'Step of attach_partition(): moves rows out of iot.device_metrics_default, into a table that is not attached yet; returns how many';
+
+CREATE OR REPLACE FUNCTION iot_kpi.make_partition(day timestamptz) RETURNS boolean
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
 DECLARE
     first constant timestamptz := date_trunc('day', day, 'UTC');
-    partition constant text := 'device_metrics_p' || to_char(first AT TIME ZONE 'UTC', 'YYYYMMDD');
-    owner constant oid := iot_kpi.store_owner();
+    name constant text := 'device_metrics_p' || to_char(first AT TIME ZONE 'UTC', 'YYYYMMDD');
     deputy constant regprocedure := to_regprocedure('iot.make_partition_as_owner(timestamptz)');
 BEGIN
     IF NOT iot_kpi.owns_store() THEN
@@ -625,28 +806,287 @@ BEGIN
     IF iot_kpi.has_partition(first) THEN
         RETURN false;
     END IF;
-    EXECUTE format('CREATE TABLE iot.%I (LIKE iot.device_metrics INCLUDING ALL)', partition);
-    IF (SELECT c.relrowsecurity FROM pg_class c WHERE c.oid = to_regclass('iot.device_metrics')) THEN
-        PERFORM iot_kpi.close_partition(format('iot.%I', partition)::regclass);
-    END IF;
-    -- A superuser's partition would be one that the owner could not drop.
-    IF owner <> to_regrole(quote_ident(current_user)) THEN
-        EXECUTE format('ALTER TABLE iot.%I OWNER TO %I', partition, pg_get_userbyid(owner));
-    END IF;
-    EXECUTE format('ALTER TABLE iot.device_metrics ATTACH PARTITION iot.%I FOR VALUES FROM (%L) TO (%L)',
-                   partition, first, first + interval '24 hours');
+    BEGIN
+        PERFORM iot_kpi.attach_partition('device_metrics', name, first, first + interval '24 hours');
+    EXCEPTION WHEN check_violation THEN
+        RAISE NOTICE 'there are samples of % already, and they stay where they are', to_char(first AT TIME ZONE 'UTC', 'YYYY-MM-DD');
+        RETURN false;
+    END;
     RETURN true;
 END
 $$;
+COMMENT ON FUNCTION iot_kpi.make_partition(timestamptz) IS
+    'Makes the partition of an instant''s UTC day, unless it is there or the day has samples already; returns whether it did';
+
+CREATE OR REPLACE FUNCTION iot_kpi.wants_days() RETURNS boolean
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    megabyte constant bigint := 1024 * 1024;
+    days bigint;
+    latest bigint;
+BEGIN
+    SELECT count(*), sum(pg_relation_size(p.partition)) FILTER (WHERE p.place <= 30) INTO days, latest
+    FROM (SELECT d.partition, row_number() OVER (ORDER BY d.first DESC) AS place FROM iot_kpi.partitions() d
+          WHERE d.of_days AND d.until <= now()) p;
+    -- Four thousand samples a day, or a year of so many: more than that, and days are worth their tables.
+    RETURN days < 100 OR latest > 8 * megabyte OR EXISTS (
+        SELECT FROM iot_kpi.partitions() y
+        WHERE NOT y.of_days AND y.first <= now() AND y.until > now() AND pg_relation_size(y.partition) > 100 * megabyte);
+END
+$$;
+COMMENT ON FUNCTION iot_kpi.wants_days() IS
+    'Whether upkeep makes partitions of days: not where a hundred are there, and the latest thirty hold next to nothing';
+
+CREATE OR REPLACE FUNCTION iot_kpi.quick_to_attach(day timestamptz) RETURNS boolean
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    -- Nothing is there yet of a day to come. One that has begun has samples, where it has no partition, and reading all of its year to
+    -- find that out each time would be no small thing.
+    RETURN day > now() OR NOT EXISTS (
+        SELECT FROM iot_kpi.partitions() p
+        WHERE NOT p.of_days AND p.first <= day AND p.until > day AND pg_relation_size(p.partition) > 16 * 1024 * 1024);
+END
+$$;
+COMMENT ON FUNCTION iot_kpi.quick_to_attach(timestamptz) IS 'Whether upkeep may try to make the partition of a day';
+
+CREATE OR REPLACE FUNCTION iot_kpi.make_partitions(during tstzrange DEFAULT NULL) RETURNS integer
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    -- Further back a partition name could not hold the year; and no device's clock is right before 1970.
+    earliest constant timestamptz := '1970-01-01 00:00+00';
+    latest constant timestamptz := '10000-01-01 00:00+00';
+    -- Five years of partitions just fit into the lock table of a server with default settings.
+    most constant interval := '1827 days';
+    wanted constant tstzrange := coalesce(during, tstzrange(now() - interval '24 hours', now() + iot_kpi.duration('partitions_ahead'), '[]'));
+    day timestamptz;
+    made integer := 0;
+BEGIN
+    IF isempty(wanted) OR lower_inf(wanted) OR upper_inf(wanted)
+       OR NOT isfinite(lower(wanted)) OR NOT isfinite(upper(wanted)) THEN
+        RAISE EXCEPTION 'cannot make partitions for the range %', wanted
+            USING ERRCODE = 'invalid_parameter_value', HINT = 'Give a range with a start and a later end.';
+    ELSIF lower(wanted) < earliest OR upper(wanted) > latest OR upper(wanted) - lower(wanted) > most THEN
+        RAISE EXCEPTION 'cannot make partitions for the range %', wanted
+            USING ERRCODE = 'invalid_parameter_value',
+                  HINT = 'One call makes the partitions of at most five years, within 1970 to 9999; call it for each part of a longer range.';
+    END IF;
+    IF during IS NULL AND iot_kpi.owns_store() THEN
+        made := iot_kpi.make_years();
+    END IF;
+    FOR day IN
+        SELECT d FROM generate_series(date_trunc('day', lower(wanted), 'UTC'), upper(wanted), interval '24 hours') AS d
+        -- Asked before the lock is taken: mostly there is nothing to do.
+        WHERE (d < upper(wanted) OR upper_inc(wanted)) AND NOT iot_kpi.has_partition(d)
+          AND (during IS NOT NULL OR iot_kpi.wants_days() AND iot_kpi.quick_to_attach(d))
+    LOOP
+        IF iot_kpi.make_partition(day) THEN
+            made := made + 1;
+        END IF;
+    END LOOP;
+    RETURN made;
+END
+$$;
+COMMENT ON FUNCTION iot_kpi.make_partitions(tstzrange) IS
+    'Makes the partitions of iot.device_metrics for every UTC day in a range that has neither one nor samples; by default, those of yesterday to now + setting partitions_ahead, unless days hold next to nothing, and of years that lack one. Returns how many it made';
+
+CREATE OR REPLACE FUNCTION iot_kpi.make_years(most integer DEFAULT NULL) RETURNS integer
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+
+SET timezone = 'UTC'
+AS $$
+DECLARE
+    year timestamptz;
+    made integer := 0;
+BEGIN
+    IF to_regclass('iot.device_metrics_default') IS NULL THEN
+        RETURN 0;
+    END IF;
+    FOR year IN
+        SELECT y FROM (SELECT generate_series(date_trunc('year', iot_kpi.earliest_sample()), now() + interval '1 year', '1 year')
+                       -- Mostly empty: what nobody has made a year for yet.
+                       UNION SELECT date_trunc('year', d."time") FROM iot.device_metrics_default d WHERE isfinite(d."time")) AS wanted (y)
+        WHERE NOT EXISTS (SELECT FROM iot_kpi.partitions() p WHERE NOT p.of_days AND p.first <= y AND p.until > y) ORDER BY y LIMIT most
+    LOOP
+        PERFORM pg_advisory_xact_lock(iot_kpi.store_lock());
+        PERFORM iot_kpi.attach_partition('device_metrics_years', 'device_metrics_y' || to_char(year, 'YYYY'), year, year + interval '1 year');
+        made := made + 1;
+    END LOOP;
+    RETURN made;
+END
+$$;
+COMMENT ON FUNCTION iot_kpi.make_years(integer) IS
+    'Makes the partitions of iot.device_metrics_years that are missing, at most so many (NULL: all): from the earliest sample that is taken up to next year, and what lies in iot.device_metrics_default; returns how many';
+
+CREATE OR REPLACE FUNCTION iot_kpi.has_default(relation regclass, partition regclass) RETURNS boolean
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RETURN EXISTS (SELECT FROM pg_partitioned_table t WHERE t.partrelid = relation AND t.partdefid = partition);
+END
+$$;
+COMMENT ON FUNCTION iot_kpi.has_default(regclass, regclass) IS 'Whether a table has another one as its default partition';
+
+CREATE OR REPLACE FUNCTION iot_kpi.default_holds_samples() RETURNS boolean
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    rest constant regclass := to_regclass('iot.device_metrics_default');
+BEGIN
+    IF NOT iot_kpi.has_default(to_regclass('iot.device_metrics'), to_regclass('iot.device_metrics_years'))
+       OR NOT iot_kpi.has_default(to_regclass('iot.device_metrics_years'), rest) THEN
+        RETURN NULL;
+    ELSIF has_table_privilege(rest, 'SELECT') THEN
+        RETURN EXISTS (SELECT FROM iot.device_metrics_default);
+    END IF;
+    -- Nobody else may read a partition by itself. The statistics of it lag a little behind.
+    RETURN pg_stat_get_live_tuples(rest) > 0;
+END
+$$;
+COMMENT ON FUNCTION iot_kpi.default_holds_samples() IS 'Whether there are samples of years that have no partition yet; NULL where a default partition is missing';
+
+CREATE OR REPLACE FUNCTION iot_kpi.create_store_partitions() RETURNS integer
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET timezone = 'UTC'
+AS $$
+DECLARE
+    is_new constant boolean := to_regclass('iot.device_metrics_years') IS NULL;
+    -- The partitions of days begin here. The year is cut there, so that samples of before are not looked at whenever a day gets its own.
+    start_of_days constant timestamptz := date_trunc('day', now()) - interval '24 hours';
+    kept_from timestamptz;
+BEGIN
+    IF is_new THEN
+        -- Up to version 2, what retention had dropped was to be known by the earliest partition.
+        SELECT min(p.first) INTO kept_from FROM iot_kpi.partitions() p;
+        IF EXISTS (SELECT FROM iot.kpi_calculations k WHERE lower(k.period) < kept_from) THEN
+            PERFORM iot_kpi.note_gone(kept_from);
+        END IF;
+
+        PERFORM iot_kpi.make_table('device_metrics_years', 'PARTITION BY RANGE ("time")');
+        COMMENT ON TABLE iot.device_metrics_years IS 'Metric samples of days that have no partition of their own, one partition a year';
+    END IF;
+    IF to_regclass('iot.device_metrics_default') IS NULL THEN
+        PERFORM iot_kpi.make_table('device_metrics_default', '');
+        COMMENT ON TABLE iot.device_metrics_default IS 'Metric samples of years that have no partition yet';
+    END IF;
+    -- Also where somebody has detached one.
+    IF NOT iot_kpi.has_default('iot.device_metrics_years', 'iot.device_metrics_default') THEN
+        ALTER TABLE iot.device_metrics_years ATTACH PARTITION iot.device_metrics_default DEFAULT;
+    END IF;
+    IF is_new AND start_of_days > date_trunc('year', start_of_days) THEN
+        PERFORM iot_kpi.attach_partition('device_metrics_years', 'device_metrics_y' || to_char(start_of_days, 'YYYY'),
+                                         date_trunc('year', start_of_days), start_of_days);
+        PERFORM iot_kpi.attach_partition('device_metrics_years', 'device_metrics_y' || to_char(start_of_days, 'YYYY_MMDD'),
+                                         start_of_days, date_trunc('year', start_of_days) + interval '1 year');
+    END IF;
+    PERFORM iot_kpi.make_years();
+    IF NOT iot_kpi.has_default('iot.device_metrics', 'iot.device_metrics_years') THEN
+        ALTER TABLE iot.device_metrics ATTACH PARTITION iot.device_metrics_years DEFAULT;
+    END IF;
+    RETURN iot_kpi.make_partitions();
+END
+$$;
+COMMENT ON FUNCTION iot_kpi.create_store_partitions() IS 'Step of create_store(): the default partition, with one for each year, and those of the days near now; returns how many of the latter it made';
+
+CREATE OR REPLACE FUNCTION iot_kpi.retained_from() RETURNS timestamptz
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RETURN now() - iot_kpi.duration('retention');
+END
+$$;
+COMMENT ON FUNCTION iot_kpi.retained_from() IS 'Samples before this instant may go; NULL where everything is kept';
+
+CREATE OR REPLACE FUNCTION iot_kpi.earliest_sample() RETURNS timestamptz
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    -- greatest() skips the NULL of a store that keeps everything.
+    RETURN greatest(iot_kpi.retained_from(), iot_kpi.setting('earliest_time')::timestamptz);
+END
+$$;
+COMMENT ON FUNCTION iot_kpi.earliest_sample() IS 'Samples before this instant are refused, by the settings retention and earliest_time';
+
+CREATE OR REPLACE FUNCTION iot_kpi.kept_from() RETURNS timestamptz
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    -- Rows go by the day, and the first hours of a day want beats of the day before: so not from the day on, but from the instant.
+    RETURN coalesce(greatest(iot_kpi.retained_from(), iot_kpi.setting('evidence_from')::timestamptz), '-infinity');
+END
+$$;
+
+CREATE OR REPLACE FUNCTION iot_kpi.note_gone(before timestamptz) RETURNS void
+LANGUAGE sql SET search_path = pg_catalog, pg_temp
+AS $$
+UPDATE iot.settings s SET value = to_char(before AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')
+WHERE s.name = 'evidence_from' AND (s.value IS NULL OR s.value::timestamptz < before)
+$$;
+COMMENT ON FUNCTION iot_kpi.note_gone(timestamptz) IS
+    'Notes that samples before an instant are gone, for the time when retention is longer again';
+
+CREATE OR REPLACE FUNCTION iot_kpi.expired_partitions() RETURNS TABLE (partition regclass, first timestamptz, until timestamptz, of_days boolean)
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF iot_kpi.setting('retention') IS NOT NULL THEN
+        -- A year is emptied, not dropped, so that it has a place again when retention is longer.
+        RETURN QUERY
+        SELECT p.* FROM iot_kpi.partitions() p
+        WHERE p.until <= iot_kpi.retained_from() AND (p.of_days OR pg_relation_size(p.partition) > 0)
+        ORDER BY p.first;
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION iot_kpi.expired_partitions() IS
+    'The partitions that hold samples, all of them older than the setting retention keeps, the earliest first';
+
+CREATE OR REPLACE FUNCTION iot_kpi.samples_gone(before timestamptz) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    PERFORM iot_kpi.note_gone(before);
+    -- What is still stale there can never be calculated again. What it says is better than the rows that are gone.
+    UPDATE iot.kpi_calculations SET stale = false WHERE stale AND upper(period) <= before;
+END
+$$;
+COMMENT ON FUNCTION iot_kpi.samples_gone(timestamptz) IS 'What was calculated of samples before an instant stands from now on, since they are gone';
+
+CREATE OR REPLACE FUNCTION iot_kpi.drop_partition(partition regclass, of_days boolean, until timestamptz) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    EXECUTE format(CASE WHEN of_days THEN 'DROP TABLE %s' ELSE 'TRUNCATE %s' END, partition);
+    PERFORM iot_kpi.samples_gone(until);
+END
+$$;
+COMMENT ON FUNCTION iot_kpi.drop_partition(regclass, boolean, timestamptz) IS
+    'Drops the partition of a day, or empties that of a year; what was calculated of it stands from now on';
+
+CREATE OR REPLACE FUNCTION iot_kpi.partly_expired(before timestamptz) RETURNS SETOF regclass
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RETURN QUERY
+    SELECT c.oid::regclass
+    FROM (SELECT p.partition FROM iot_kpi.partitions() p WHERE NOT p.of_days AND p.first < before
+          UNION ALL SELECT to_regclass('iot.device_metrics_default')) x (oid)
+         JOIN pg_class c ON c.oid = x.oid
+    WHERE pg_relation_size(c.oid) > 0
+    ORDER BY c.relname;
+END
+$$;
+COMMENT ON FUNCTION iot_kpi.partly_expired(timestamptz) IS 'The partitions of more than a day that may hold samples from before an instant, by name';
 
 CREATE OR REPLACE FUNCTION iot_kpi.delete_expired_statuses_work(most bigint) RETURNS bigint
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    kept_from constant timestamptz := iot_kpi.earliest_sample();
+    kept_from constant timestamptz := iot_kpi.retained_from();
     deleted bigint;
 BEGIN
-    IF iot_kpi.setting('retention') IS NULL THEN
+    IF kept_from IS NULL THEN
         RETURN 0;
     END IF;
     -- The last expired status of a device is what still held when the kept time began. Expiry changes no KPI of it, so triggers
@@ -668,6 +1108,60 @@ COMMENT ON FUNCTION iot_kpi.delete_expired_statuses_work(bigint) IS 'What delete
 
 CREATE OR REPLACE FUNCTION iot_kpi.delete_expired_statuses(most bigint) RETURNS bigint
 LANGUAGE c AS 'MODULE_PATHNAME', 'iot_kpi_quietly';
+
+CREATE OR REPLACE FUNCTION iot_kpi.drop_expired() RETURNS integer
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    -- Of a year, whole days too: a day goes as one, wherever it lies.
+    kept_from constant timestamptz := date_trunc('day', iot_kpi.retained_from(), 'UTC');
+    dropped integer := 0;
+    expired record;
+    deleted bigint;
+BEGIN
+    PERFORM pg_advisory_xact_lock(iot_kpi.store_lock());
+    FOR expired IN SELECT * FROM iot_kpi.expired_partitions() LOOP
+        PERFORM iot_kpi.drop_partition(expired.partition, expired.of_days, expired.until);
+        dropped := dropped + 1;
+    END LOOP;
+    FOR expired IN SELECT p AS partition FROM iot_kpi.partly_expired(kept_from) p LOOP
+        EXECUTE format('DELETE FROM %s WHERE "time" < $1', expired.partition) USING kept_from;
+        GET DIAGNOSTICS deleted = ROW_COUNT;
+        IF deleted > 0 THEN
+            PERFORM iot_kpi.samples_gone(kept_from);
+        END IF;
+    END LOOP;
+    PERFORM iot_kpi.delete_expired_statuses(NULL);
+    RETURN dropped;
+END
+$$;
+COMMENT ON FUNCTION iot_kpi.drop_expired() IS
+    'Drops the partitions, and deletes the samples in those of years and the status samples, that are older than the setting retention; returns the number of partitions';
+
+CREATE OR REPLACE FUNCTION iot_kpi.sample_fault(
+    device_id text, device_known boolean, "time" timestamptz, earliest timestamptz, latest timestamptz)
+RETURNS text[]
+LANGUAGE sql STABLE PARALLEL SAFE
+BEGIN ATOMIC
+SELECT CASE
+    WHEN device_id IS NULL THEN ARRAY['device_id', 'device_id is null', 'Name the device.']
+    WHEN device_id = '' THEN ARRAY['device_id', 'device_id is empty', 'Name the device.']
+    WHEN pg_catalog.length(device_id) > 255 THEN ARRAY['device_id', 'device_id is longer than 255 characters', 'Use a shorter id.']
+    WHEN "time" IS NULL THEN ARRAY['time', 'time is null', 'Send the time of the measurement.']
+    WHEN NOT pg_catalog.isfinite("time") THEN ARRAY['time', 'time is infinite', 'Send the time of the measurement.']
+    WHEN "time" < earliest THEN ARRAY['time', 'time is older than what is kept, ' || earliest::text,
+                                      'See the settings retention and earliest_time in iot.settings.']
+    WHEN "time" > latest THEN ARRAY['time', 'time is in the future, after ' || latest::text,
+                                    'Set the device''s clock, or see the setting clock_skew in iot.settings.']
+    WHEN NOT device_known THEN ARRAY['device_id', 'unknown device', 'INSERT INTO iot.devices first, or set unknown_devices in iot.settings to register.']
+END;
+END;
+
+CREATE OR REPLACE FUNCTION iot_kpi.clock_fault() RETURNS text[]
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN ARRAY['time', 'time is in the future, and too long before the latest of its device', 'Set the device''s clock.'];
+COMMENT ON FUNCTION iot_kpi.clock_fault() IS
+    'What is wrong with a time that is ahead and, as far before the latest of its device as it is, lies before what is kept: {field, reason, remedy}';
 
 CREATE OR REPLACE FUNCTION iot_kpi.lock_for_calculation(device_ids text[], until timestamptz) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
@@ -793,7 +1287,7 @@ AS $$
 DECLARE
     earliest constant timestamptz := iot_kpi.earliest_sample();
     -- A COPY may run for hours, so not now().
-    latest constant timestamptz := clock_timestamp() + iot_kpi.setting('clock_skew')::interval;
+    latest constant timestamptz := clock_timestamp() + iot_kpi.duration('clock_skew');
     register_device constant boolean := iot_kpi.setting('unknown_devices') = 'register';
     unlisted_kind constant text := CASE iot_kpi.setting('unknown_metrics') WHEN 'register' THEN 'gauge' END;
     changed record;
@@ -985,7 +1479,7 @@ SET plan_cache_mode = force_custom_plan
 AS $$
 DECLARE
     earliest constant timestamptz := iot_kpi.earliest_sample();
-    latest constant timestamptz := clock_timestamp() + iot_kpi.setting('clock_skew')::interval;
+    latest constant timestamptz := clock_timestamp() + iot_kpi.duration('clock_skew');
     register_device constant boolean := iot_kpi.setting('unknown_devices') = 'register';
     device_ids text[];
     firsts timestamptz[];
@@ -1015,65 +1509,256 @@ BEGIN
 END
 $$;
 
-CREATE OR REPLACE FUNCTION iot_kpi.ingest_status_work(
-    device_ids text[], times timestamptz[], statuses text[], reasons text[],
-    OUT stored bigint, OUT duplicates bigint, OUT future_clamped bigint, OUT refused bigint, OUT refusals jsonb)
+CREATE OR REPLACE FUNCTION iot_kpi.make_partitions_of(times timestamptz[]) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    PERFORM iot_kpi.make_partition(day)
+    FROM (SELECT DISTINCT date_trunc('day', t, 'UTC') AS day FROM unnest(times) t ORDER BY day) days
+    WHERE NOT iot_kpi.has_partition(day);
+END
+$$;
+COMMENT ON FUNCTION iot_kpi.make_partitions_of(timestamptz[]) IS
+    'Makes the partitions that samples at these times need in a store of version 2, which has no default partition';
+
+CREATE OR REPLACE FUNCTION iot_kpi.moves_together(
+    first timestamptz, last timestamptz, first_ahead timestamptz, last_ahead timestamptz, earliest timestamptz) RETURNS boolean
+LANGUAGE sql STABLE PARALLEL SAFE
+RETURN pg_catalog.now() - last <= last_ahead - first_ahead AND first - earliest >= last_ahead - pg_catalog.now();
+COMMENT ON FUNCTION iot_kpi.moves_together(timestamptz, timestamptz, timestamptz, timestamptz, timestamptz) IS
+    'Whether samples of a device that are not ahead, the first and last of which are given, move with those that are; never to before the earliest that is kept';
+
+CREATE OR REPLACE FUNCTION iot_kpi.moved_time("time" timestamptz, ahead timestamptz, together boolean, earliest timestamptz, latest timestamptz)
+RETURNS timestamptz
+LANGUAGE sql STABLE PARALLEL SAFE
+RETURN CASE
+    WHEN ahead IS NULL THEN "time"
+    WHEN "time" > latest THEN
+        CASE WHEN ahead - "time" <= pg_catalog.now() - earliest THEN pg_catalog.now() - iot_kpi.exact(ahead - "time") END
+    WHEN together THEN "time" - iot_kpi.exact(ahead - pg_catalog.now())
+    ELSE "time"
+END;
+COMMENT ON FUNCTION iot_kpi.moved_time(timestamptz, timestamptz, boolean, timestamptz, timestamptz) IS
+    'The time at which a sample is stored; ahead is that of the latest of its device, where it is ahead. NULL: it would lie before the earliest that is kept';
+
+CREATE OR REPLACE FUNCTION iot_kpi.ingest_metrics(
+    device_ids text[], metrics text[], times timestamptz[], "values" float8[],
+    OUT stored bigint, OUT duplicates bigint, OUT conflicts bigint, OUT future_clamped bigint, OUT refused bigint, OUT refusals jsonb,
+    OUT conflict_details jsonb)
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 SET plan_cache_mode = force_custom_plan
 AS $$
 DECLARE
     batch_size constant bigint := cardinality(device_ids);
     earliest constant timestamptz := iot_kpi.earliest_sample();
-    latest constant timestamptz := now() + iot_kpi.setting('clock_skew')::interval;
+    latest constant timestamptz := now() + iot_kpi.duration('clock_skew');
+    unlisted_kind constant text := CASE iot_kpi.setting('unknown_metrics') WHEN 'register' THEN 'gauge' END;
     unknown_devices constant text[] := iot_kpi.unknown_devices(device_ids);
+    -- Where those that are left stood in the batch; NULL while all are left.
+    positions bigint[];
+    good_from timestamptz;
+    good_to timestamptz;
+BEGIN
+    PERFORM iot_kpi.check_same_length(ARRAY[cardinality(device_ids), cardinality(metrics), cardinality(times), cardinality("values")],
+                                      'device_ids, metrics, times and values');
+    SELECT count(*) FILTER (WHERE iot_kpi.sample_fault(u.device_id, u.device_id <> ALL (unknown_devices), u."time", earliest, NULL) IS NOT NULL
+                               OR iot_kpi.value_fault(u.metric, coalesce(t.kind, unlisted_kind), t.minimum, t.maximum, u.value) IS NOT NULL),
+           count(*) FILTER (WHERE u."time" > latest), min(u."time"), max(u."time")
+    INTO refused, future_clamped, good_from, good_to
+    FROM unnest(device_ids, metrics, times, "values") u (device_id, metric, "time", value)
+         LEFT JOIN iot.metric_types t ON t.metric = u.metric;
+
+    refusals := '[]';
+    conflicts := 0;
+    conflict_details := '[]';
+    -- Most batches are clean and go in as they came.
+    IF refused > 0 OR future_clamped > 0 THEN
+        WITH checked AS (
+            SELECT u.*, coalesce(
+                       iot_kpi.sample_fault(u.device_id, u.device_id <> ALL (unknown_devices), u."time", earliest, NULL),
+                       iot_kpi.value_fault(u.metric, coalesce(t.kind, unlisted_kind), t.minimum, t.maximum, u.value)) AS fault
+            FROM unnest(device_ids, metrics, times, "values") WITH ORDINALITY u (device_id, metric, "time", value, position)
+                 LEFT JOIN iot.metric_types t ON t.metric = u.metric
+            OFFSET 0
+        ), clocks AS (
+            SELECT c.device_id, max(c."time") AS ahead, iot_kpi.moves_together(
+                       min(c."time") FILTER (WHERE c."time" <= latest), max(c."time") FILTER (WHERE c."time" <= latest),
+                       min(c."time") FILTER (WHERE c."time" > latest), max(c."time"), earliest) AS together
+            FROM checked c WHERE c.fault IS NULL GROUP BY c.device_id HAVING max(c."time") > latest
+        ), moved AS (
+            SELECT c.device_id, c.metric, c."time", c.value, c.position, m.stored_time,
+                   CASE WHEN c.fault IS NULL AND m.stored_time IS NULL THEN iot_kpi.clock_fault() ELSE c.fault END AS fault
+            FROM checked c LEFT JOIN clocks k ON k.device_id = c.device_id,
+                 LATERAL (SELECT CASE WHEN c.fault IS NULL THEN iot_kpi.moved_time(c."time", k.ahead, k.together, earliest, latest) END) m (stored_time)
+            OFFSET 0
+        )
+        SELECT count(*) FILTER (WHERE fault IS NOT NULL),
+               coalesce(jsonb_agg(jsonb_build_object(
+                   'position', position, 'device_id', iot_kpi.abbreviated(device_id), 'field', fault[1],
+                   'value', CASE fault[1] WHEN 'device_id' THEN iot_kpi.abbreviated(device_id) WHEN 'metric' THEN iot_kpi.abbreviated(metric)
+                                          WHEN 'time' THEN "time"::text ELSE value::text END,
+                   'reason', fault[2], 'remedy', fault[3]) ORDER BY position) FILTER (WHERE fault IS NOT NULL), '[]'),
+               count(*) FILTER (WHERE stored_time <> "time"), min(stored_time), max(stored_time),
+               array_agg(device_id ORDER BY position) FILTER (WHERE fault IS NULL), array_agg(metric ORDER BY position) FILTER (WHERE fault IS NULL),
+               array_agg(stored_time ORDER BY position) FILTER (WHERE fault IS NULL), array_agg(value ORDER BY position) FILTER (WHERE fault IS NULL),
+               array_agg(position ORDER BY position) FILTER (WHERE fault IS NULL)
+        INTO refused, refusals, future_clamped, good_from, good_to, device_ids, metrics, times, "values", positions
+        FROM moved;
+    END IF;
+
+    stored := 0;
+    IF refused < batch_size THEN
+        IF to_regclass('iot.device_metrics_years') IS NULL THEN
+            PERFORM iot_kpi.make_partitions_of(times);
+        END IF;
+        -- Writers that meet on the same keys meet in the same order; of equal keys in one batch the first counts.
+        -- Most batches hold nothing that is already there, and without ON CONFLICT they go in a third quicker.
+        BEGIN
+            INSERT INTO iot.device_metrics (device_id, metric, "time", value)
+            SELECT DISTINCT ON (u.device_id COLLATE "C", u.metric COLLATE "C", u."time") u.device_id, u.metric, u."time", u.value
+            FROM unnest(device_ids, metrics, times, "values") WITH ORDINALITY u (device_id, metric, "time", value, position)
+            ORDER BY u.device_id COLLATE "C", u.metric COLLATE "C", u."time", u.position;
+            GET DIAGNOSTICS stored = ROW_COUNT;
+        EXCEPTION WHEN unique_violation THEN
+            INSERT INTO iot.device_metrics (device_id, metric, "time", value)
+            SELECT u.device_id, u.metric, u."time", u.value
+            FROM unnest(device_ids, metrics, times, "values") WITH ORDINALITY u (device_id, metric, "time", value, position)
+            ORDER BY u.device_id COLLATE "C", u.metric COLLATE "C", u."time", u.position
+            ON CONFLICT DO NOTHING;
+            GET DIAGNOSTICS stored = ROW_COUNT;
+        END;
+    END IF;
+    duplicates := batch_size - refused - stored;
+    IF duplicates > 0 THEN
+        -- Those that are not in, because another value of the same key is.
+        SELECT count(*), coalesce(jsonb_agg(jsonb_build_object(
+                   'position', coalesce(positions[u.position], u.position), 'device_id', u.device_id, 'metric', u.metric, 'time', u."time",
+                   'kept', m.value, 'lost', u.value) ORDER BY u.position), '[]')
+        INTO conflicts, conflict_details
+        FROM unnest(device_ids, metrics, times, "values") WITH ORDINALITY u (device_id, metric, "time", value, position)
+             CROSS JOIN LATERAL (SELECT s.value FROM iot.device_metrics s
+                                 WHERE s.device_id = u.device_id AND s.metric = u.metric AND s."time" = u."time"
+                                   AND s."time" >= good_from AND s."time" <= good_to OFFSET 0) m
+        WHERE m.value <> u.value;
+        duplicates := duplicates - conflicts;
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION iot_kpi.ingest_metrics(text[], text[], timestamptz[], float8[]) IS
+    'Stores a batch of metric samples: the good ones are kept, those already there are counted as duplicates, and those that another value of the same key is there of as conflicts, each told in conflict_details; times of a clock that is ahead are moved to the receive time; each refused one comes back in refusals with position, field, value and reason. Safe to send again';
+
+CREATE OR REPLACE FUNCTION iot_kpi.ingest_status_work(
+    device_ids text[], times timestamptz[], statuses text[], reasons text[],
+    OUT stored bigint, OUT duplicates bigint, OUT conflicts bigint, OUT future_clamped bigint, OUT refused bigint, OUT refusals jsonb,
+    OUT conflict_details jsonb)
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+SET plan_cache_mode = force_custom_plan
+AS $$
+DECLARE
+    batch_size constant bigint := cardinality(device_ids);
+    earliest constant timestamptz := iot_kpi.earliest_sample();
+    latest constant timestamptz := now() + iot_kpi.duration('clock_skew');
+    unknown_devices constant text[] := iot_kpi.unknown_devices(device_ids);
+    positions bigint[];
+    outdone record;
     written record;
 BEGIN
     PERFORM iot_kpi.check_same_length(ARRAY[cardinality(device_ids), cardinality(times), cardinality(statuses), cardinality(reasons)],
                                       'device_ids, times, statuses and reasons');
-    SELECT count(*) FILTER (WHERE fault IS NOT NULL), count(*) FILTER (WHERE "time" > latest AND fault IS NULL),
+    WITH checked AS (
+        SELECT u.*, coalesce(iot_kpi.sample_fault(u.device_id, u.device_id <> ALL (unknown_devices), u."time", earliest, NULL),
+                             iot_kpi.status_fault(u.status, u.reason)) AS fault
+        FROM unnest(device_ids, times, statuses, reasons) WITH ORDINALITY u (device_id, "time", status, reason, position)
+        OFFSET 0
+    ), clocks AS (
+        SELECT c.device_id, max(c."time") AS ahead, iot_kpi.moves_together(
+                   min(c."time") FILTER (WHERE c."time" <= latest), max(c."time") FILTER (WHERE c."time" <= latest),
+                   min(c."time") FILTER (WHERE c."time" > latest), max(c."time"), earliest) AS together
+        FROM checked c WHERE c.fault IS NULL GROUP BY c.device_id HAVING max(c."time") > latest
+    ), moved AS (
+        SELECT c.device_id, c."time", c.status, c.reason, c.position, m.stored_time,
+               CASE WHEN c.fault IS NULL AND m.stored_time IS NULL THEN iot_kpi.clock_fault() ELSE c.fault END AS fault
+        FROM checked c LEFT JOIN clocks k ON k.device_id = c.device_id,
+             LATERAL (SELECT CASE WHEN c.fault IS NULL THEN iot_kpi.moved_time(c."time", k.ahead, k.together, earliest, latest) END) m (stored_time)
+        OFFSET 0
+    )
+    SELECT count(*) FILTER (WHERE fault IS NOT NULL), count(*) FILTER (WHERE stored_time <> "time"),
            coalesce(jsonb_agg(jsonb_build_object(
                'position', position, 'device_id', iot_kpi.abbreviated(device_id), 'field', fault[1],
                'value', iot_kpi.abbreviated(CASE fault[1] WHEN 'device_id' THEN device_id WHEN 'time' THEN "time"::text
                                                           WHEN 'status' THEN status ELSE reason END),
-               'reason', fault[2], 'remedy', fault[3]) ORDER BY position) FILTER (WHERE fault IS NOT NULL), '[]')
-    INTO refused, future_clamped, refusals
-    FROM (SELECT u.*, coalesce(iot_kpi.sample_fault(u.device_id, u.device_id <> ALL (unknown_devices), u."time", earliest, NULL),
-                               iot_kpi.status_fault(u.status, u.reason)) AS fault
-          FROM unnest(device_ids, times, statuses, reasons) WITH ORDINALITY u (device_id, "time", status, reason, position)) checked;
+               'reason', fault[2], 'remedy', fault[3]) ORDER BY position) FILTER (WHERE fault IS NOT NULL), '[]'),
+           array_agg(device_id ORDER BY position) FILTER (WHERE fault IS NULL), array_agg(stored_time ORDER BY position) FILTER (WHERE fault IS NULL),
+           array_agg(status ORDER BY position) FILTER (WHERE fault IS NULL), array_agg(reason ORDER BY position) FILTER (WHERE fault IS NULL),
+           array_agg(position ORDER BY position) FILTER (WHERE fault IS NULL)
+    INTO refused, future_clamped, refusals, device_ids, times, statuses, reasons, positions
+    FROM moved;
+
+    -- Of equal keys in one batch the last one is the one stored last; others that differ from it are lost.
+    SELECT count(*) AS samples, count(*) FILTER (WHERE differs) AS conflicts, coalesce(jsonb_agg(jsonb_build_object(
+               'position', position, 'device_id', device_id, 'time', "time", 'kept', jsonb_build_object('status', kept_status, 'reason', kept_reason),
+               'lost', jsonb_build_object('status', status, 'reason', reason)) ORDER BY position) FILTER (WHERE differs), '[]') AS details
+    INTO outdone
+    FROM (SELECT u.*, (u.status, u.reason) IS DISTINCT FROM (last_value(u.status) OVER w, last_value(u.reason) OVER w) AS differs,
+                 last_value(u.status) OVER w AS kept_status, last_value(u.reason) OVER w AS kept_reason,
+                 u.place < count(*) OVER w AS is_outdone
+          FROM (SELECT g.device_id, g."time", g.status, g.reason, g.position,
+                       row_number() OVER (PARTITION BY g.device_id, g."time" ORDER BY g.position) AS place
+                FROM unnest(device_ids, times, statuses, reasons, positions) g (device_id, "time", status, reason, position)) u
+          WINDOW w AS (PARTITION BY u.device_id, u."time" ORDER BY u.position ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING)) x
+    WHERE x.is_outdone;
 
     -- Inserted and replaced samples would be locked by two triggers one after the other; so triggers stand aside, and it happens
     -- once, in order.
     WITH good AS (
-        -- Of equal keys in one batch the last one is the one stored last.
-        SELECT DISTINCT ON (u.device_id COLLATE "C", CASE WHEN u."time" > latest THEN now() ELSE u."time" END)
-               u.device_id, CASE WHEN u."time" > latest THEN now() ELSE u."time" END AS "time", u.status, u.reason
-        FROM unnest(device_ids, times, statuses, reasons) WITH ORDINALITY u (device_id, "time", status, reason, position)
-        WHERE iot_kpi.sample_fault(u.device_id, u.device_id <> ALL (unknown_devices), u."time", earliest, NULL) IS NULL
-          AND iot_kpi.status_fault(u.status, u.reason) IS NULL
-        ORDER BY u.device_id COLLATE "C", CASE WHEN u."time" > latest THEN now() ELSE u."time" END, u.position DESC
+        SELECT DISTINCT ON (u.device_id COLLATE "C", u."time") u.device_id, u."time", u.status, u.reason, u.position
+        FROM unnest(device_ids, times, statuses, reasons, positions) u (device_id, "time", status, reason, position)
+        ORDER BY u.device_id COLLATE "C", u."time", u.position DESC
+    ), there AS MATERIALIZED (
+        -- What is replaced, as it is when this begins.
+        SELECT h.device_id, h."time", h.status, h.reason, h.recorded_by
+        FROM good g JOIN iot.device_status_history h ON h.device_id = g.device_id AND h."time" = g."time"
     ), stored_rows AS (
         INSERT INTO iot.device_status_history AS h (device_id, "time", status, reason)
-        SELECT * FROM good
+        SELECT g.device_id, g."time", g.status, g.reason FROM good g
         ON CONFLICT (device_id, "time") DO UPDATE
             SET status = excluded.status, reason = excluded.reason, received_at = excluded.received_at, recorded_by = excluded.recorded_by
             WHERE (h.status, h.reason, h.recorded_by) IS DISTINCT FROM (excluded.status, excluded.reason, excluded.recorded_by)
-        RETURNING h.device_id, h."time"
+        -- A row that is new has no xmax.
+        RETURNING h.device_id, h."time", h.status, h.reason, h.xmax <> '0'::xid AS is_old
+    ), compared AS (
+        -- A record of upkeep's own is no sample.
+        SELECT s.*, t.status AS lost_status, t.reason AS lost_reason, s.is_old AND t.recorded_by IS NULL AS replaced
+        FROM stored_rows s LEFT JOIN there t ON t.device_id = s.device_id AND t."time" = s."time"
     )
-    SELECT array_agg(device_id) AS device_ids, array_agg(first) AS firsts, coalesce(sum(samples), 0) AS samples INTO written
-    FROM (SELECT device_id, min("time") AS first, count(*) AS samples FROM stored_rows GROUP BY device_id) a;
+    SELECT array_agg(a.device_id) AS device_ids, array_agg(a.first) AS firsts, coalesce(sum(a.samples), 0) AS samples,
+           coalesce(sum(a.replaced), 0) AS conflicts,
+           (SELECT coalesce(jsonb_agg(jsonb_build_object(
+                       'position', g.position, 'device_id', s.device_id, 'time', s."time", 'kept', jsonb_build_object('status', s.status, 'reason', s.reason),
+                       'lost', CASE WHEN s.lost_status IS NOT NULL THEN jsonb_build_object('status', s.lost_status, 'reason', s.lost_reason) END) ORDER BY g.position), '[]')
+            FROM compared s JOIN good g ON g.device_id = s.device_id AND g."time" = s."time"
+            WHERE s.replaced) AS details
+    INTO written
+    FROM (SELECT device_id, min("time") AS first, count(*) AS samples, count(*) FILTER (WHERE replaced) AS replaced
+          FROM compared GROUP BY device_id) a;
     IF written.device_ids IS NOT NULL THEN
         PERFORM iot_kpi.note_statuses(written.device_ids, written.firsts);
     END IF;
     stored := written.samples;
-    duplicates := batch_size - refused - stored;
+    duplicates := batch_size - refused - stored - outdone.conflicts;
+    conflicts := outdone.conflicts + written.conflicts;
+    conflict_details := outdone.details || written.details;
 END
 $$;
 COMMENT ON FUNCTION iot_kpi.ingest_status_work(text[], timestamptz[], text[], text[]) IS 'What ingest_status() does';
 
 CREATE OR REPLACE FUNCTION iot_kpi.ingest_status(
     device_ids text[], times timestamptz[], statuses text[], reasons text[],
-    OUT stored bigint, OUT duplicates bigint, OUT future_clamped bigint, OUT refused bigint, OUT refusals jsonb)
+    OUT stored bigint, OUT duplicates bigint, OUT conflicts bigint, OUT future_clamped bigint, OUT refused bigint, OUT refusals jsonb,
+    OUT conflict_details jsonb)
 LANGUAGE c AS 'MODULE_PATHNAME', 'iot_kpi_quietly';
+COMMENT ON FUNCTION iot_kpi.ingest_status(text[], timestamptz[], text[], text[]) IS
+    'Stores a batch of status samples: like ingest_metrics(), but a different sample of the same device and time replaces the one there (the one stored last wins), which is counted as a conflict; an identical one is a duplicate';
 
 CREATE OR REPLACE FUNCTION iot_kpi.everything_changed() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
@@ -1464,7 +2149,7 @@ BEGIN
     LEFT JOIN LATERAL (
         SELECT h.status FROM iot.device_status_history h
         WHERE h.device_id = d.device_id AND h.time <= as_of AND h.recorded_by IS NULL
-          AND (d.status_ttl IS NULL OR h.time > as_of - d.status_ttl)
+          AND (d.status_ttl IS NULL OR h.time > as_of - iot_kpi.exact(d.status_ttl))
         ORDER BY h.time DESC LIMIT 1
     ) AS said ON true
     WHERE device_ids IS NULL OR d.device_id = ANY (device_ids);
@@ -1486,6 +2171,214 @@ FROM iot_kpi.evidence_for(NULL, during, device_ids, as_of, edges) AS e;
 END;
 COMMENT ON FUNCTION iot_kpi.evidence_of(tstzrange, text[], timestamptz, timestamptz[]) IS
     'the evidence seam for all KPIs: each device with its state at as_of and the dossier that every report is made from';
+
+CREATE OR REPLACE FUNCTION iot_kpi.check_time_zone(time_zone text) RETURNS void
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    IF time_zone IS NULL THEN
+        RAISE EXCEPTION 'time_zone must not be NULL'
+            USING ERRCODE = 'invalid_parameter_value', HINT = 'Name a time zone, such as ''Europe/Berlin''.';
+    END IF;
+    -- An unknown one is told even where no time has to be converted.
+    PERFORM timestamptz '2000-01-01 00:00+00' AT TIME ZONE time_zone;
+END $$;
+COMMENT ON FUNCTION iot_kpi.check_time_zone(text) IS 'fails where a time zone is NULL or not known';
+
+CREATE OR REPLACE FUNCTION iot_kpi.clock_shift(at timestamptz, time_zone text) RETURNS interval
+    LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+    RETURN (at AT TIME ZONE time_zone) - (at AT TIME ZONE 'UTC');
+COMMENT ON FUNCTION iot_kpi.clock_shift(timestamptz, text) IS 'how far the clocks of a time zone are ahead of UTC at an instant';
+
+CREATE OR REPLACE FUNCTION iot_kpi.clock_change(low timestamptz, high timestamptz, time_zone text) RETURNS timestamptz
+    LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    shift constant interval := iot_kpi.clock_shift(low, time_zone);
+    middle timestamptz;
+BEGIN
+    WHILE high - low > interval '1 microsecond' LOOP
+        middle := low + (high - low) / 2;
+        IF iot_kpi.clock_shift(middle, time_zone) = shift THEN
+            low := middle;
+        ELSE
+            high := middle;
+        END IF;
+    END LOOP;
+    RETURN high;
+END $$;
+COMMENT ON FUNCTION iot_kpi.clock_change(timestamptz, timestamptz, text) IS
+    'when the clocks of a time zone are changed between two instants, at which they differ';
+
+CREATE OR REPLACE FUNCTION iot_kpi.local_start(wall timestamp, time_zone text) RETURNS timestamptz
+    LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    moment constant interval := '1 microsecond';
+    -- No clock is put forward or back by more than a day.
+    earlier constant timestamptz := wall AT TIME ZONE time_zone - interval '26 hours';
+    later constant timestamptz := wall AT TIME ZONE time_zone + interval '26 hours';
+    -- When a clock shows it that goes as clocks did before, and one that goes as they do afterwards.
+    by_old constant timestamptz := (wall - iot_kpi.clock_shift(earlier, time_zone)) AT TIME ZONE 'UTC';
+    by_new constant timestamptz := (wall - iot_kpi.clock_shift(later, time_zone)) AT TIME ZONE 'UTC';
+BEGIN
+    IF (by_old - moment) AT TIME ZONE time_zone = wall - moment AND by_old AT TIME ZONE time_zone >= wall THEN
+        RETURN by_old;
+    ELSIF (by_new - moment) AT TIME ZONE time_zone < wall AND by_new AT TIME ZONE time_zone = wall THEN
+        RETURN by_new;
+    END IF;
+    RETURN iot_kpi.clock_change(earlier, later, time_zone);
+END $$;
+COMMENT ON FUNCTION iot_kpi.local_start(timestamp, text) IS
+    'the first instant at which the clocks of a time zone show a local time, or, where they are put forward over it, a later one';
+
+CREATE OR REPLACE FUNCTION iot_kpi.wall_edges(step interval, window_start timestamptz, window_end timestamptz, time_zone text)
+RETURNS timestamptz[]
+    LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    months constant int := (extract(year FROM step) * 12 + extract(month FROM step))::int;
+    local_start constant timestamp := window_start AT TIME ZONE time_zone;
+    around constant interval := '26 hours';
+    first timestamp;
+BEGIN
+    IF months <> 0 THEN
+        first := date_trunc('month', local_start);
+        first := first - make_interval(
+            months => mod((extract(year FROM first) * 12 + extract(month FROM first))::int - 1, months));
+    ELSE
+        -- From a Monday, so that weeks begin as ISO 8601 has them.
+        first := date_bin(make_interval(secs => extract(epoch FROM step)::float8), local_start, '2000-01-03');
+    END IF;
+    RETURN ARRAY(
+        SELECT DISTINCT e
+        -- OFFSET 0: each is reckoned once, and not wherever it is named.
+        FROM (SELECT CASE WHEN (usual - around) AT TIME ZONE time_zone = wall - around
+                           AND (usual + around) AT TIME ZONE time_zone = wall + around
+                          -- Far from a change of clocks there is only one such instant.
+                          THEN usual ELSE iot_kpi.local_start(wall, time_zone) END AS e
+              FROM (SELECT wall, wall AT TIME ZONE time_zone AS usual
+                    FROM generate_series(first, (window_end AT TIME ZONE time_zone) + interval '1 day', step) AS wall OFFSET 0) AS w
+              OFFSET 0) AS s
+        WHERE e > window_start AND e < window_end ORDER BY e);
+END $$;
+COMMENT ON FUNCTION iot_kpi.wall_edges(interval, timestamptz, timestamptz, text) IS
+    'step of bucket_edges(): where days, months or parts of a day longer than an hour begin';
+
+CREATE OR REPLACE FUNCTION iot_kpi.clock_edges(step interval, window_start timestamptz, window_end timestamptz, time_zone text)
+RETURNS timestamptz[]
+    LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
+-- An hour that comes twice is two buckets: so the window is cut where clocks change, and every stretch has its own.
+WITH stretches AS (
+    SELECT s.start, lead(s.start, 1, window_end) OVER (ORDER BY s.start) AS until, s.start AT TIME ZONE time_zone AS wall
+    FROM (SELECT window_start AS start
+          UNION
+          SELECT iot_kpi.clock_change(t, t + interval '24 hours', time_zone)
+          FROM generate_series(window_start, window_end, interval '24 hours') AS t
+          WHERE iot_kpi.clock_shift(t, time_zone) <> iot_kpi.clock_shift(t + interval '24 hours', time_zone)) AS s
+    WHERE s.start < window_end
+), firsts AS (
+    SELECT s.start, s.until, date_bin(step, s.wall, '2000-01-01') AS floor, s.wall,
+           (s.start - interval '1 microsecond') AT TIME ZONE time_zone AS wall_before
+    FROM stretches AS s
+)
+SELECT array_agg(DISTINCT e ORDER BY e)
+FROM (SELECT generate_series(f.start + (f.floor - f.wall) + CASE WHEN f.floor < f.wall THEN step ELSE '0' END,
+                             f.until - interval '1 microsecond', step) AS e
+      FROM firsts AS f
+      UNION ALL
+      -- Put forward over the start of a bucket.
+      SELECT f.start FROM firsts AS f WHERE f.floor > date_bin(step, f.wall_before, '2000-01-01')) AS edges
+WHERE e > window_start AND e < window_end
+$$;
+COMMENT ON FUNCTION iot_kpi.clock_edges(interval, timestamptz, timestamptz, text) IS
+    'step of bucket_edges(): where hours and shorter parts of a day begin';
+
+CREATE OR REPLACE FUNCTION iot_kpi.bucket_edges(during tstzrange, bucket interval, time_zone text, as_of timestamptz)
+RETURNS timestamptz[]
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    most constant bigint := 100000;
+    effective constant tstzrange := iot_kpi.effective_window(during, as_of);
+    window_start constant timestamptz := lower(effective);
+    window_end constant timestamptz := upper(effective);
+    months constant int := (extract(year FROM bucket) * 12 + extract(month FROM bucket))::int;
+    days constant int := extract(day FROM bucket)::int;
+    clock constant interval := bucket - make_interval(months => months, days => days);
+    inner_edges timestamptz[];
+BEGIN
+    IF bucket IS NULL OR bucket <= interval '0' THEN
+        RAISE EXCEPTION 'bucket must be a positive interval, not %', coalesce(bucket::text, 'NULL')
+            USING ERRCODE = 'invalid_parameter_value', HINT = 'Give a bucket such as ''1 hour'' or ''1 day''.';
+    ELSIF (months <> 0)::int + (days <> 0)::int + (clock <> interval '0')::int <> 1 THEN
+        RAISE EXCEPTION 'bucket must be of months, of days or of hours and less, not of several: %', bucket
+            USING ERRCODE = 'invalid_parameter_value', HINT = 'Give a bucket such as ''36 hours'' or ''1 day''.';
+    END IF;
+    PERFORM iot_kpi.check_time_zone(time_zone);
+    IF effective IS NULL THEN
+        RETURN NULL;
+    END IF;
+    IF extract(epoch FROM window_end - window_start) / extract(epoch FROM bucket) > most THEN
+        RAISE EXCEPTION 'window has more than % buckets of %', most, bucket
+            USING ERRCODE = 'invalid_parameter_value', HINT = 'Give a longer bucket or a shorter window.';
+    END IF;
+
+    IF clock <> interval '0' AND mod(86400, extract(epoch FROM clock)) <> 0 THEN
+        -- What divides no day knows no days.
+        inner_edges := ARRAY(
+            SELECT e
+            FROM generate_series(date_bin(clock, window_start, timestamp '2000-01-03' AT TIME ZONE time_zone), window_end, clock) AS e
+            WHERE e > window_start AND e < window_end ORDER BY e);
+    ELSIF clock <> interval '0' AND clock <= interval '1 hour' THEN
+        inner_edges := iot_kpi.clock_edges(clock, window_start, window_end, time_zone);
+    ELSE
+        inner_edges := iot_kpi.wall_edges(bucket, window_start, window_end, time_zone);
+    END IF;
+    RETURN window_start || coalesce(inner_edges, '{}') || window_end;
+END $$;
+
+CREATE OR REPLACE FUNCTION iot_kpi.group_kpis(
+    during tstzrange, group_by text, device_ids text[], as_of timestamptz, edges timestamptz[] DEFAULT NULL
+) RETURNS TABLE (
+    slot integer, slot_start timestamptz, group_value text, devices bigint, required bigint, live bigint,
+    device_availability double precision, mean_uptime double precision, pooled_uptime double precision,
+    availability double precision, completeness double precision, regularity double precision, stability double precision,
+    consistency double precision, jitter double precision, missed_beats bigint,
+    up_time interval, down_time interval, unknown_time interval, excluded_time interval,
+    failures bigint, mtbf interval, mttr interval, longest_outage interval,
+    responses iot_kpi.response_sketch, apdex double precision, attempts bigint, failed bigint,
+    bytes_per_second double precision, messages_per_second double precision
+)
+    LANGUAGE sql STABLE BEGIN ATOMIC
+SELECT r.slot, min(r.slot_start), g.value, count(*),
+       count(*) FILTER (WHERE at.required), count(*) FILTER (WHERE at.live AND at.required),
+       count(*) FILTER (WHERE at.live AND at.required)::float8 / nullif(count(*) FILTER (WHERE at.required), 0),
+       
+       avg(r.uptime ORDER BY e.device_id),
+       (extract(epoch FROM sum(r.up_time)) / nullif(extract(epoch FROM sum(r.up_time + r.down_time)), 0))::float8,
+       (extract(epoch FROM sum(r.status_up_time))
+           / nullif(extract(epoch FROM sum(r.status_up_time + r.status_down_time)), 0))::float8,
+       avg(r.completeness ORDER BY e.device_id), avg(r.regularity ORDER BY e.device_id),
+       avg(r.stability ORDER BY e.device_id), avg(r.consistency ORDER BY e.device_id), avg(r.jitter ORDER BY e.device_id),
+       coalesce(sum(r.missed_beats), 0)::bigint,
+       coalesce(sum(r.up_time), '0'), coalesce(sum(r.down_time), '0'), coalesce(sum(r.unknown_time), '0'),
+       coalesce(sum(r.excluded_time), '0'),
+       coalesce(sum(r.failures), 0)::bigint, sum(r.up_time) / nullif(sum(r.failures), 0)::float8,
+       sum(r.down_time) / nullif(sum(r.failures), 0)::float8, max(r.longest_outage),
+       iot_kpi.rollup(r.responses),
+       (sum(r.satisfied) + sum(r.tolerating) / 2.0)::float8 / nullif(sum(r.communications), 0)::float8,
+       coalesce(sum(r.attempts), 0)::bigint, coalesce(sum(r.failed), 0)::bigint,
+       
+       CASE WHEN count(r.bytes_per_second) = count(r.messages_per_second) AND count(r.bytes_per_second) > 0
+            THEN iot_kpi.total(iot_kpi.throughput_agg(r.slot_start, r.bytes_per_second)) END,
+       sum(r.messages_per_second ORDER BY e.device_id)
+FROM iot_kpi.evidence_of(during, device_ids, as_of, edges) AS e
+LEFT JOIN LATERAL iot_kpi.device_report(e.dossier) AS r ON true
+
+CROSS JOIN LATERAL (SELECT CASE WHEN edges IS NULL THEN e.live ELSE r.live END,
+                           CASE WHEN edges IS NULL THEN e.required ELSE r.required END) AS at (live, required)
+CROSS JOIN LATERAL (SELECT CASE group_by WHEN 'device_type' THEN e.device_type WHEN 'location' THEN e.location
+                                         ELSE e.metadata ->> group_by END) AS g (value)
+
+WHERE iot_kpi.check_group(group_by) AND (device_ids IS NOT NULL OR NOT e.observes)
+GROUP BY g.value, r.slot;
+END;
 
 CREATE OR REPLACE FUNCTION iot_kpi.kpi_names() RETURNS text[]
     LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'iot_kpi_kpi_names';
@@ -1601,7 +2494,7 @@ BEGIN
         RAISE EXCEPTION 'look_back must be above zero, at most 3660 days and without months, not %', coalesce(look_back::text, 'NULL')
             USING ERRCODE = 'invalid_parameter_value', HINT = 'Write it as interval ''1 day''.';
     END IF;
-    earliest := before - look_back;
+    earliest := before - iot_kpi.exact(look_back);
     -- A probe of the key for each device, in the partitions of that time alone.
     RETURN QUERY
     SELECT s.time, d.device_id, s.value
@@ -1674,37 +2567,25 @@ BEGIN
         RAISE EXCEPTION 'baseline must not be negative, not %', coalesce(baseline::text, 'NULL')
             USING ERRCODE = 'invalid_parameter_value', HINT = 'Give the time to learn from before the window, such as ''28 days''.';
     END IF;
+    PERFORM iot_kpi.check_time_zone(time_zone);
     IF seasonal THEN
         -- The same hour of the week is seen once a week: it takes weeks to learn it.
-        baseline_start := window_start - baseline;
+        baseline_start := window_start - iot_kpi.exact(baseline);
     END IF;
     RETURN QUERY
-    WITH samples AS MATERIALIZED (
-        SELECT m.device_id, m.time, m.value,
-               CASE WHEN seasonal THEN extract(isodow FROM m.time AT TIME ZONE time_zone) * 24
-                                       + extract(hour FROM m.time AT TIME ZONE time_zone) END AS season
-        FROM iot.device_metrics m
-        WHERE m.metric = wanted AND m.time >= baseline_start AND m.time < window_end
-          AND (device_ids IS NULL OR m.device_id = ANY (device_ids))
-    ),
-    medians AS (
-        SELECT s.device_id, s.season, percentile_cont(0.5) WITHIN GROUP (ORDER BY s.value) AS median
-        FROM samples s GROUP BY s.device_id, s.season
-    ),
-    spreads AS (
-        SELECT s.device_id, s.season, m.median,
-               percentile_cont(0.5) WITHIN GROUP (ORDER BY abs(s.value - m.median)) AS mad,
-               avg(abs(s.value - m.median) ORDER BY s.time) AS mean_deviation
-        FROM samples s JOIN medians m ON m.device_id = s.device_id AND m.season IS NOT DISTINCT FROM s.season
-        GROUP BY s.device_id, s.season, m.median
-    )
-    SELECT s.device_id, s.time, s.value, p.median, z.score
-    FROM samples s
-    JOIN spreads p ON p.device_id = s.device_id AND p.season IS NOT DISTINCT FROM s.season
-    CROSS JOIN LATERAL (SELECT iot_kpi.modified_z_score(s.value, p.median, p.mad, p.mean_deviation)) AS z (score)
-    WHERE s.time >= window_start AND abs(z.score) > cut_off
-    ORDER BY s.device_id, s.time;
+    SELECT s.device_id, u.time, u.value, u.expected, u.score
+    FROM (SELECT m.device_id, array_agg(m.time) AS times, array_agg(m.value) AS "values"
+          FROM iot.device_metrics m
+          WHERE m.metric = wanted AND m.time >= baseline_start AND m.time < window_end
+            AND (device_ids IS NULL OR m.device_id = ANY (device_ids))
+          GROUP BY m.device_id,
+                   CASE WHEN seasonal THEN extract(isodow FROM m.time AT TIME ZONE time_zone) * 24
+                                           + extract(hour FROM m.time AT TIME ZONE time_zone) END) AS s
+    CROSS JOIN LATERAL iot_kpi.unusual(s.times, s."values", window_start, cut_off) AS u
+    ORDER BY s.device_id, u.time;
 END $$;
+COMMENT ON FUNCTION iot_kpi.anomalies(text, tstzrange, double precision, boolean, interval, text, text[], timestamptz) IS
+    'samples whose modified z-score exceeds cut_off, against the device''s median in the window or, seasonal, in the same hour of the week over window and baseline; a score beyond double precision is NULL';
 
 CREATE OR REPLACE FUNCTION iot_kpi.wanted_calculations(during tstzrange, grain text, device_ids text[], as_of timestamptz)
 RETURNS TABLE (device_id text, period tstzrange)
@@ -1779,6 +2660,139 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION iot_kpi.check_devices(text[]) IS 'fails with a hint where one of some devices is not known: who has something written should hear of a slip; reports pass over it, since a dashboard remembers devices that are gone';
 
+CREATE OR REPLACE FUNCTION iot_kpi.health()
+RETURNS TABLE ("check" text, status text, detail text, remedy text)
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    wanted constant text := (SELECT d.value FROM iot_kpi.default_settings() d WHERE d.name = 'store_version');
+    tables constant text[] := ARRAY['devices', 'device_liveness', 'device_metrics', 'device_status_history', 'kpi_calculations',
+                                    'maintenance_windows', 'metric_types', 'settings', 'slo_targets', 'upkeep'];
+    installed text;
+    available text;
+    missing text;
+    -- A check has its own: what another one found is never told as its own.
+    triggers integer;
+    partitions integer;
+    without_partition text;
+    devices bigint;
+    last_measured timestamptz;
+    last_received timestamptz;
+    stale bigint;
+    beyond bigint;
+    beyond_first text;
+    expired integer;
+    expired_from timestamptz;
+    metrics_expired_from timestamptz;
+    missed bigint;
+    returned bigint;
+    last_run record;
+    last_error record;
+    fresh boolean;
+    unplaced boolean;
+    fault text;
+BEGIN
+    SELECT e.extversion, a.default_version INTO installed, available
+    FROM pg_extension e LEFT JOIN pg_available_extensions a ON a.name = e.extname WHERE e.extname = 'pg_iot_kpi';
+    RETURN QUERY SELECT 'extension', CASE WHEN installed = available THEN 'ok' ELSE 'warn' END,
+        format('version %s, installed files are %s', coalesce(installed, 'unknown'), coalesce(available, 'not to be found')),
+        CASE WHEN installed = available THEN NULL ELSE 'ALTER EXTENSION pg_iot_kpi UPDATE; SELECT iot_kpi.create_store();' END;
+
+    SELECT string_agg(t, ', ') INTO missing FROM unnest(tables) t WHERE to_regclass('iot.' || t) IS NULL;
+    IF missing IS NOT NULL THEN
+        RETURN QUERY SELECT 'store', 'fail', CASE WHEN to_regclass('iot.settings') IS NULL THEN 'there is no store' ELSE 'tables missing in schema iot: ' || missing END,
+            'SELECT iot_kpi.create_store();';
+        RETURN;
+    END IF;
+
+    RETURN QUERY SELECT 'store', CASE WHEN iot_kpi.setting('store_version') = wanted THEN 'ok' ELSE 'fail' END,
+        format('version %s, this extension wants %s', iot_kpi.setting('store_version'), wanted),
+        CASE WHEN iot_kpi.setting('store_version') = wanted THEN NULL ELSE 'SELECT iot_kpi.create_store();' END;
+
+    -- DROP EXTENSION ... CASCADE takes the triggers and leaves the tables.
+    SELECT count(*) INTO triggers FROM pg_trigger g JOIN pg_proc p ON p.oid = g.tgfoid
+    WHERE g.tgrelid = to_regclass('iot.device_metrics') AND NOT g.tgisinternal AND p.pronamespace = 'iot_kpi'::regnamespace AND g.tgenabled <> 'D';
+    RETURN QUERY SELECT 'ingest rules', CASE WHEN triggers >= 4 THEN 'ok' ELSE 'fail' END,
+        format('%s of 4 triggers on iot.device_metrics', triggers), CASE WHEN triggers >= 4 THEN NULL ELSE 'SELECT iot_kpi.create_store();' END;
+
+    SELECT count(*) INTO partitions FROM iot_kpi.partitions();
+    SELECT string_agg(to_char(d.day AT TIME ZONE 'UTC', 'YYYY-MM-DD'), ', ' ORDER BY d.day) INTO without_partition
+    FROM generate_series(date_trunc('day', now(), 'UTC'), now() + iot_kpi.duration('partitions_ahead'), interval '24 hours') d (day)
+    WHERE NOT iot_kpi.has_partition(d.day) AND iot_kpi.wants_days();
+    unplaced := iot_kpi.default_holds_samples();
+    RETURN QUERY SELECT 'partitions',
+        CASE WHEN unplaced IS NULL THEN 'fail' WHEN unplaced OR without_partition IS NOT NULL THEN 'warn' ELSE 'ok' END,
+        format('%s partitions', partitions) || coalesce(', missing: ' || without_partition, ', all made that are wanted')
+            || CASE WHEN unplaced THEN '; iot.device_metrics_default holds samples of years that have none' WHEN unplaced IS NULL THEN '; the default partition is missing' ELSE '' END,
+        CASE WHEN unplaced IS NULL THEN 'SELECT iot_kpi.create_store();'
+             WHEN unplaced OR without_partition IS NOT NULL THEN 'SELECT iot_kpi.make_partitions(); and have it done regularly' END;
+
+    SELECT max(l.last_measured), max(l.last_received), count(*) INTO last_measured, last_received, devices FROM iot.device_liveness l;
+    RETURN QUERY SELECT 'samples', CASE WHEN last_received > now() - interval '15 min' THEN 'ok' ELSE 'warn' END,
+        CASE WHEN last_measured IS NULL THEN 'no sample yet'
+             ELSE format('%s devices, last measured %s, last received %s ago', devices, last_measured, date_trunc('second', now() - last_received)) END,
+        CASE WHEN last_received > now() - interval '15 min' THEN NULL ELSE 'Look whether the collector runs and can reach the database.' END;
+
+    SELECT u.finished_at, u.run_by INTO last_run FROM iot.upkeep u WHERE u.step = 'run' AND u.finished_at IS NOT NULL;
+    fresh := coalesce(last_run.finished_at > now() - interval '15 min', false);
+    SELECT u.step, u.error, u.error_at INTO last_error FROM iot.upkeep u WHERE u.error_at IS NOT NULL ORDER BY u.error_at DESC LIMIT 1;
+    fault := iot_kpi.upkeep_fault();
+
+    SELECT count(*) INTO stale FROM iot.kpi_calculations k WHERE k.stale;
+    RETURN QUERY SELECT 'calculations', CASE WHEN stale = 0 OR fresh THEN 'ok' ELSE 'warn' END,
+        format('%s stale', stale) || coalesce((SELECT ', last calculated ' || max(l.calculated_at) FROM iot.device_liveness l), ', none calculated yet'),
+        CASE WHEN stale = 0 OR fresh THEN NULL ELSE 'SELECT iot_kpi.calculate_kpis(during) over the stale periods, or let upkeep do it' END;
+
+    SELECT count(*), string_agg(b.device_id, ', ' ORDER BY b.device_id) FILTER (WHERE b.place <= 5) INTO beyond, beyond_first
+    FROM (SELECT k.device_id, row_number() OVER (ORDER BY k.device_id) AS place FROM iot.kpi_calculations k
+          WHERE k.response_count > 0 AND k.response_mean IS NULL OR k.messages_per_second IS NOT NULL AND k.bytes_per_second IS NULL
+          GROUP BY k.device_id) b;
+    RETURN QUERY SELECT 'figures', CASE WHEN beyond = 0 THEN 'ok' ELSE 'warn' END,
+        format('%s devices with a KPI that could not be summed', beyond) || coalesce(': ' || beyond_first, '') || CASE WHEN beyond > 5 THEN ', ...' ELSE '' END,
+        CASE WHEN beyond > 0 THEN 'Look for negative values and values near 1.8e308 among their response_time and bytes; delete them, or set minimum and maximum in iot.metric_types' END;
+
+    SELECT count(*), min(e.first) INTO expired, expired_from FROM iot_kpi.expired_partitions() e;
+    SELECT min(e.day) INTO metrics_expired_from FROM iot_kpi.expired_metrics() e;
+    RETURN QUERY SELECT 'retention', CASE WHEN expired <= 1 AND metrics_expired_from IS NULL THEN 'ok' ELSE 'warn' END,
+        format('%s expired partitions', expired) || coalesce(', the earliest of ' || to_char(expired_from AT TIME ZONE 'UTC', 'YYYY-MM-DD'), '')
+            || coalesce(', metrics expired from ' || to_char(metrics_expired_from AT TIME ZONE 'UTC', 'YYYY-MM-DD') || ' on', ''),
+        CASE WHEN expired <= 1 AND metrics_expired_from IS NULL THEN NULL
+             ELSE 'See that upkeep runs; a report or a session that stays in a transaction keeps partitions from being dropped' END;
+
+    SELECT count(*) FILTER (WHERE t.missed), count(*) FILTER (WHERE t.returned) INTO missed, returned FROM iot_kpi.deadlines() t;
+    RETURN QUERY SELECT 'deadlines', CASE WHEN iot_kpi.setting('deadlines') = 'off' OR missed + returned = 0 OR fresh THEN 'ok' ELSE 'warn' END,
+        format('%s missed and %s returns not recorded yet', missed, returned)
+            || CASE iot_kpi.setting('deadlines') WHEN 'off' THEN ': the setting deadlines is off' ELSE '' END,
+        CASE WHEN iot_kpi.setting('deadlines') = 'off' OR missed + returned = 0 OR fresh THEN NULL ELSE 'See that upkeep runs' END;
+
+    RETURN QUERY SELECT 'upkeep', CASE WHEN fresh AND fault IS NULL THEN 'ok' ELSE 'warn' END,
+        CASE WHEN last_run.finished_at IS NULL THEN 'has never run'
+             ELSE format('last run by %s finished %s ago', CASE last_run.run_by WHEN 'worker' THEN 'the background worker' ELSE 'maintain()' END,
+                         date_trunc('second', now() - last_run.finished_at)) END
+            || CASE WHEN last_error.step IS NULL THEN ', no error'
+                    ELSE format(', last error %s ago in %s: %s', date_trunc('second', now() - last_error.error_at), last_error.step, last_error.error) END,
+        CASE WHEN fault IS NOT NULL THEN 'Mend what the error says; the step is tried again in every run'
+             WHEN NOT fresh THEN 'Preload pg_iot_kpi with iot_kpi.worker = on, or have cron run: CALL iot_kpi.maintain()' END;
+END
+$$;
+
+CREATE OR REPLACE FUNCTION iot_kpi.upkeep_partitions(place jsonb) RETURNS jsonb
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    -- Moving rows to their year locks the years at last: so one a transaction.
+    IF iot_kpi.make_years(1) > 0 THEN
+        RETURN place;
+    END IF;
+    PERFORM iot_kpi.make_partitions();
+    RETURN NULL;
+EXCEPTION WHEN lock_not_available THEN
+    -- The next run tries again. They are made days ahead, and without them samples have a place all the same.
+    RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION iot_kpi.upkeep_partitions(jsonb) IS 'Step of upkeep: makes the partitions that are wanted ahead, and those of years that lack one';
+
 CREATE OR REPLACE FUNCTION iot_kpi.stale_devices(since text, until text, most integer) RETURNS TABLE (device_id text)
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
@@ -1831,6 +2845,31 @@ BEGIN
 END
 $$;
 
+CREATE OR REPLACE FUNCTION iot_kpi.expired_metrics(OUT day timestamptz, OUT metrics text[])
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    -- Days that may hold some: those with a partition. In the years it takes a look into the key for each device.
+    days timestamptz[] := ARRAY(SELECT p.first FROM iot_kpi.partitions() p WHERE p.of_days);
+BEGIN
+    IF EXISTS (SELECT FROM iot.metric_types t WHERE t.retention IS NOT NULL)
+       AND EXISTS (SELECT FROM iot_kpi.partitions() p WHERE NOT p.of_days AND pg_relation_size(p.partition) > 0) THEN
+        days := days || ARRAY(
+            SELECT date_trunc('day', min(s."time"), 'UTC')
+            FROM iot.metric_types t, iot.devices d, LATERAL (
+                SELECT m."time" FROM iot.device_metrics_years m
+                WHERE m.device_id = d.device_id AND m.metric = t.metric AND m."time" >= coalesce(t.expired_until, '-infinity')
+                  AND m."time" < date_trunc('day', now() - iot_kpi.exact(t.retention), 'UTC')
+                ORDER BY m."time" LIMIT 1) AS s
+            WHERE t.retention IS NOT NULL GROUP BY t.metric);
+    END IF;
+    SELECT p.first, array_agg(t.metric ORDER BY t.metric) INTO day, metrics
+    FROM (SELECT DISTINCT unnest(days)) p (first)
+    JOIN iot.metric_types t ON p.first + interval '24 hours' <= now() - iot_kpi.exact(t.retention) AND p.first >= coalesce(t.expired_until, '-infinity')
+    GROUP BY p.first ORDER BY p.first LIMIT 1;
+END
+$$;
+
 CREATE OR REPLACE FUNCTION iot_kpi.delete_expired_samples_work(day timestamptz, device_ids text[], metrics text[]) RETURNS boolean
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 SET plan_cache_mode = force_custom_plan
@@ -1863,24 +2902,30 @@ LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET timezone = 'UTC'
 SET plan_cache_mode = force_custom_plan
 AS $$
 DECLARE
-    expired constant record := iot_kpi.expired_metrics();
+    expired record := iot_kpi.expired_metrics();
+    begun constant timestamptz := (place ->> 'day')::timestamptz;
     -- A changed retention may have put another day in front meanwhile, which has to be calculated first.
-    goes_on constant boolean := coalesce((place ->> 'day')::timestamptz = expired.day, false);
+    goes_on constant boolean := coalesce(begun <= coalesce(expired.day, 'infinity'), false);
     since constant text := CASE WHEN goes_on THEN coalesce(place ->> 'from', '') ELSE '' END;
     deleting constant boolean := goes_on AND place ? 'deleting';
     chosen text[];
 BEGIN
-    IF expired.day IS NULL THEN
+    IF goes_on THEN
+        -- The last of a day's samples may be gone before its end is noted. What a changed retention keeps after all stays.
+        expired.day := begun;
+        expired.metrics := ARRAY(SELECT t.metric FROM iot.metric_types t
+                                 WHERE place -> 'metrics' ? t.metric AND begun + interval '24 hours' <= now() - iot_kpi.exact(t.retention));
+    ELSIF expired.day IS NULL THEN
         RETURN NULL;
     END IF;
     SELECT array_agg(c.device_id ORDER BY c.device_id) INTO chosen
     FROM (SELECT d.device_id FROM iot.devices d WHERE d.device_id > since
           ORDER BY d.device_id LIMIT iot_kpi.setting('upkeep_batch')::integer) c;
     IF chosen IS NULL AND NOT deleting THEN
-        RETURN place - 'from' || jsonb_build_object('day', expired.day, 'deleting', true);
+        RETURN place - 'from' || jsonb_build_object('day', expired.day, 'metrics', expired.metrics, 'deleting', true);
     ELSIF chosen IS NULL THEN
         UPDATE iot.metric_types t SET expired_until = expired.day + interval '24 hours' WHERE t.metric = ANY (expired.metrics);
-        RETURN place - 'from' - 'day' - 'deleting';
+        RETURN place - 'from' - 'day' - 'metrics' - 'deleting';
     ELSIF NOT deleting THEN
         -- All devices first, then the samples: a device's calculation also reads its collector's. And the day after, into which the
         -- last beats of this one reach.
@@ -1896,9 +2941,74 @@ BEGIN
             WHERE s.name = 'evidence_from';
         END IF;
     END IF;
-    RETURN place - CASE WHEN deleting THEN '' ELSE 'deleting' END || jsonb_build_object('day', expired.day, 'from', chosen[cardinality(chosen)]);
+    RETURN place - CASE WHEN deleting THEN '' ELSE 'deleting' END
+        || jsonb_build_object('day', expired.day, 'metrics', expired.metrics, 'from', chosen[cardinality(chosen)]);
 END
 $$;
+
+CREATE OR REPLACE FUNCTION iot_kpi.upkeep_rows(place jsonb) RETURNS jsonb
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    kept_from constant timestamptz := coalesce((place ->> 'before')::timestamptz, date_trunc('day', iot_kpi.retained_from(), 'UTC'));
+    -- About eight megabytes. By block, since no index has rows by time alone.
+    blocks constant bigint := 1000;
+    block constant bigint := coalesce((place ->> 'block')::bigint, 0);
+    chosen text;
+    deleted bigint;
+BEGIN
+    IF kept_from IS NOT NULL AND kept_from > coalesce((SELECT u.deleted_until FROM iot.upkeep u WHERE u.step = 'retention'), '-infinity') THEN
+        SELECT min(p::text COLLATE "C") INTO chosen FROM iot_kpi.partly_expired(kept_from) p
+        WHERE CASE WHEN NOT place ? 'table' THEN true WHEN block > 0 THEN p::text COLLATE "C" >= place ->> 'table'
+                   ELSE p::text COLLATE "C" > place ->> 'table' END;
+        IF chosen IS NOT NULL THEN
+            EXECUTE format('DELETE FROM %s WHERE ctid >= $1 AND ctid < $2 AND "time" < $3', chosen)
+            USING format('(%s,0)', block)::tid, format('(%s,0)', block + blocks)::tid, kept_from;
+            GET DIAGNOSTICS deleted = ROW_COUNT;
+            IF deleted > 0 THEN
+                PERFORM iot_kpi.samples_gone(kept_from);
+            END IF;
+            RETURN place || jsonb_build_object('before', kept_from, 'table', chosen, 'block',
+                CASE WHEN (block + blocks) * current_setting('block_size')::bigint < pg_relation_size(chosen::regclass) THEN block + blocks ELSE 0 END);
+        END IF;
+        INSERT INTO iot.upkeep AS u (step, deleted_until) VALUES ('retention', kept_from)
+        ON CONFLICT (step) DO UPDATE SET deleted_until = excluded.deleted_until;
+    END IF;
+    RETURN place - 'before' - 'table' - 'block' || '{"part": "metrics"}';
+END
+$$;
+COMMENT ON FUNCTION iot_kpi.upkeep_rows(jsonb) IS
+    'Part of upkeep_retention(): a piece of a partition of more than a day, of which days have expired. Once a day all of it is looked at';
+
+CREATE OR REPLACE FUNCTION iot_kpi.upkeep_retention(place jsonb) RETURNS jsonb
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    expired record;
+BEGIN
+    IF place ->> 'part' = 'metrics' THEN
+        RETURN iot_kpi.upkeep_metrics(place);
+    ELSIF place ->> 'part' = 'rows' THEN
+        RETURN iot_kpi.upkeep_rows(place);
+    END IF;
+    SELECT * INTO expired FROM iot_kpi.expired_partitions() LIMIT 1;
+    IF FOUND AND NOT place ? 'in_use' THEN
+        BEGIN
+            PERFORM pg_advisory_xact_lock(iot_kpi.store_lock());
+            PERFORM iot_kpi.drop_partition(expired.partition, expired.of_days, expired.until);
+            RETURN place;
+        EXCEPTION WHEN lock_not_available OR deadlock_detected THEN
+            -- A long report reads the table. The next run tries again.
+            RETURN place || '{"in_use": true}';
+        END;
+    ELSIF iot_kpi.delete_expired_statuses(iot_kpi.setting('upkeep_batch')::bigint * 100) > 0 THEN
+        RETURN place;
+    END IF;
+    RETURN place || '{"part": "rows"}';
+END
+$$;
+COMMENT ON FUNCTION iot_kpi.upkeep_retention(jsonb) IS
+    'Step of upkeep: drops an expired partition, then deletes expired status samples, then expired samples of years, then those of metrics with a retention of their own';
 
 CREATE OR REPLACE FUNCTION iot_kpi.upkeep(place jsonb) RETURNS jsonb
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
@@ -2232,7 +3342,7 @@ BEGIN
         EXECUTE format('CREATE POLICY %I ON iot.%I ', p.name, p.relation) || format(p.rule, 'device_id IN (SELECT d.device_id FROM iot.devices d)');
         EXECUTE format('ALTER TABLE iot.%I ENABLE ROW LEVEL SECURITY', p.relation);
     END LOOP;
-    PERFORM iot_kpi.close_partition(i.inhrelid) FROM pg_inherits i WHERE i.inhparent = to_regclass('iot.device_metrics');
+    PERFORM iot_kpi.close_partition(t.relid) FROM pg_partition_tree(to_regclass('iot.device_metrics')) t WHERE t.level > 0;
     ALTER TABLE iot.devices ENABLE ROW LEVEL SECURITY;
 END
 $$;
@@ -2249,7 +3359,7 @@ BEGIN
         EXECUTE format('DROP POLICY IF EXISTS %I ON iot.%I', p.name, p.relation);
         EXECUTE format('ALTER TABLE iot.%I DISABLE ROW LEVEL SECURITY', p.relation);
     END LOOP;
-    FOR p IN SELECT i.inhrelid::regclass AS name FROM pg_inherits i WHERE i.inhparent = to_regclass('iot.device_metrics') LOOP
+    FOR p IN SELECT t.relid AS name FROM pg_partition_tree(to_regclass('iot.device_metrics')) t WHERE t.level > 0 LOOP
         EXECUTE format('ALTER TABLE %s DISABLE ROW LEVEL SECURITY', p.name);
     END LOOP;
 END

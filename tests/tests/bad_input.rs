@@ -420,6 +420,37 @@ const REPORTS: &[Case] = &[
         "time_zone must not be NULL",
         "Europe/Berlin",
     ),
+    (
+        "SELECT FROM iot_kpi.sla_calendar($w, 0.99, time_zone => NULL)",
+        PARAMETER,
+        "time_zone must not be NULL",
+        "Europe/Berlin",
+    ),
+    (
+        "SELECT FROM iot_kpi.anomalies('temperature', $w, time_zone => NULL)",
+        PARAMETER,
+        "time_zone must not be NULL",
+        "Europe/Berlin",
+    ),
+    // Also where nothing has happened yet, or nothing has to be converted.
+    (
+        "SELECT FROM iot_kpi.kpi_series('uptime', $w, '1 h', time_zone => NULL, as_of => '2020-01-01Z')",
+        PARAMETER,
+        "time_zone must not be NULL",
+        "Europe/Berlin",
+    ),
+    (
+        "SELECT FROM iot_kpi.sla_calendar($w, 0.99, time_zone => 'Mars/Olympus', as_of => '2020-01-01Z')",
+        PARAMETER,
+        "Mars/Olympus",
+        "",
+    ),
+    (
+        "SELECT FROM iot_kpi.anomalies('temperature', $w, time_zone => 'Mars/Olympus')",
+        PARAMETER,
+        "Mars/Olympus",
+        "",
+    ),
 ];
 
 const STORE: &[Case] = &[
@@ -475,15 +506,39 @@ const STORE: &[Case] = &[
     ),
     (
         "INSERT INTO iot.device_metrics VALUES ('a', 'heartbeat', 'infinity', 1)",
-        CHECK,
-        "",
-        "",
+        TIME,
+        "'a' at infinity",
+        "time of the measurement",
+    ),
+    (
+        "INSERT INTO iot.device_metrics VALUES ('a', 'heartbeat', '-infinity', 1)",
+        TIME,
+        "'a' at -infinity",
+        "time of the measurement",
     ),
     (
         "INSERT INTO iot.device_metrics VALUES ('a', 'heartbeat', '4714-11-24 00:00:00+00 BC', 1)",
-        CHECK,
-        "",
-        "",
+        TIME,
+        "4714-11-24",
+        "earliest_time",
+    ),
+    (
+        "INSERT INTO iot.device_metrics VALUES ('a', 'heartbeat', '294276-12-31', 1)",
+        TIME,
+        "294276-12-31",
+        "clock_skew",
+    ),
+    (
+        "INSERT INTO iot.device_metrics SELECT 'a', 'heartbeat', to_timestamp(5), 1",
+        TIME,
+        "1970-01-01 00:00:05",
+        "earliest_time",
+    ),
+    (
+        "INSERT INTO iot.device_status_history (device_id, time, status) SELECT 'a', to_timestamp(5), 'online'",
+        TIME,
+        "1970-01-01 00:00:05",
+        "earliest_time",
     ),
     (
         "INSERT INTO iot.device_metrics VALUES ('a', 'nonsense', now(), 1)",
@@ -539,6 +594,24 @@ const STORE: &[Case] = &[
         PARAMETER,
         "'nonsense'",
         "register",
+    ),
+    (
+        "UPDATE iot.settings SET value = '1969-12-31' WHERE name = 'earliest_time'",
+        PARAMETER,
+        "'earliest_time' cannot be '1969-12-31'",
+        "from 1970 on",
+    ),
+    (
+        "UPDATE iot.settings SET value = '2300-01-01' WHERE name = 'earliest_time'",
+        PARAMETER,
+        "'earliest_time' cannot be '2300-01-01'",
+        "that is over",
+    ),
+    (
+        "UPDATE iot.settings SET value = 'nonsense' WHERE name = 'earliest_time'",
+        "22007",
+        "nonsense",
+        "",
     ),
     // The forgiving door forgives rows, not calls.
     (

@@ -337,11 +337,11 @@ fn check_retention(client: &mut Client, must_be_gone: &str) {
         (
             "days between two partitions without one",
             "SELECT max(day) - min(day) + 1 - count(*) FROM (SELECT right(c.relname, 8)::date AS day FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
-                 WHERE i.inhparent = 'iot.device_metrics'::regclass) x",
+                 WHERE i.inhparent = 'iot.device_metrics'::regclass AND c.relkind = 'r') x",
         ),
         (
             "partitions without a sound index",
-            "SELECT count(*) FROM pg_inherits i WHERE i.inhparent = 'iot.device_metrics'::regclass
+            "SELECT count(*) FROM pg_inherits i WHERE i.inhparent IN ('iot.device_metrics'::regclass, 'iot.device_metrics_years'::regclass)
                 AND NOT EXISTS (SELECT FROM pg_index x WHERE x.indrelid = i.inhrelid AND x.indisprimary AND x.indisvalid)",
         ),
         (
@@ -428,4 +428,62 @@ fn kills_in_the_midst_of_retention_leave_no_half_of_it() {
     // A round whose work was done before is no proof.
     assert!(killed > 5, "only {killed} kills");
     assert!(turns.iter().all(|turn| *turn > 20), "writers took {turns:?} turns");
+}
+
+#[test]
+fn kills_while_samples_move_leave_each_once() {
+    const YEARS: i64 = 30;
+    const SAMPLES: i64 = 4000;
+    let server = Postgres::temporary(&["synchronous_commit=on"]).unwrap();
+    let database = server.store("crash_move");
+    let mut dice = Dice::new();
+    // Thirty years that have no partition: each is a transaction of upkeep.
+    database
+        .client()
+        .batch_execute(&format!(
+            "UPDATE iot.settings SET value = '1975-01-01' WHERE name = 'earliest_time';
+             UPDATE iot.settings SET value = 'off' WHERE name IN ('calculations', 'deadlines');
+             INSERT INTO iot.device_metrics (device_id, metric, time, value)
+             SELECT 'd' || n % 9, 'pressure', make_timestamptz(1975 + year, 1, 1, 0, 0, 0, 'UTC') + n * interval '2 hours', n
+             FROM generate_series(0, {YEARS} - 1) AS year, generate_series(1, {SAMPLES}) AS n"
+        ))
+        .unwrap();
+    // How many years are left to move; how many samples there are, and of what sum; tables that belong to nothing.
+    let look = "SELECT (SELECT count(DISTINCT date_trunc('year', time, 'UTC')) FROM iot.device_metrics_default), count(*), sum(value)::bigint,
+            (SELECT count(*) FROM pg_class c WHERE c.relnamespace = 'iot'::regnamespace AND c.relkind = 'r' AND c.relname ~ '^device_metrics_'
+                AND NOT EXISTS (SELECT FROM pg_inherits i WHERE i.inhrelid = c.oid)), pg_backend_pid()
+        FROM iot.device_metrics";
+    let (mut killed, mut cut_off) = (0, 0);
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        assert!(Instant::now() < deadline, "only {killed} kills");
+        // Until the server is back, and the last that it ended has gone.
+        let looked = database
+            .try_client()
+            .and_then(|mut client| Ok((client.query_one(look, &[])?, client)));
+        let Ok((row, mut client)) = looked else {
+            sleep(Duration::from_millis(20));
+            continue;
+        };
+        let found: (i64, i64, i64) = (row.get(1), row.get(2), row.get(3));
+        assert_eq!(found, (YEARS * SAMPLES, YEARS * SAMPLES * (SAMPLES + 1) / 2, 0));
+        if row.get::<_, i64>(0) == 0 {
+            break;
+        }
+        let pid = Pid::from_raw(row.get(4)).unwrap();
+        let upkeep = std::thread::spawn(move || client.batch_execute("CALL iot_kpi.maintain()"));
+        sleep(Duration::from_millis(dice.below(200)));
+        if killed < 8 && kill_process(pid, Signal::KILL).is_ok() {
+            killed += 1;
+            cut_off += u32::from(upkeep.join().unwrap().is_err());
+        } else {
+            upkeep.join().unwrap().unwrap();
+        }
+    }
+    // A run that was through before it was killed is no proof.
+    assert!(cut_off > 3, "only {cut_off} runs were cut off");
+    let mut client = database.client();
+    let years = "SELECT count(DISTINCT tableoid) FROM iot.device_metrics";
+    assert_eq!(ask::<i64>(&mut client, years), YEARS);
+    healthy(&mut client);
 }

@@ -39,13 +39,19 @@ INSERT INTO iot.device_status_history (device_id, time, status, received_at) VAL
 INSERT INTO iot.device_status_history (device_id, time, status, received_at) VALUES ('a', '-infinity', 'online', '2024-01-01');
 SELECT device_id, metric, time, value FROM iot.device_metrics;
 
--- Forgiving: the good rows are stored, sending again changes nothing, the first of equal keys in a batch counts.
-SELECT * FROM iot_kpi.ingest_metrics(
-    ARRAY['b', 'a', 'a', 'a'], ARRAY['bytes', 'temperature', 'humidity', 'humidity'],
-    ARRAY['2024-01-01 00:00', '2024-01-01 00:00', '2024-01-01 00:00', '2024-01-01 00:00']::timestamptz[], ARRAY[10, 99, 50, 60]);
-SELECT * FROM iot_kpi.ingest_metrics(
-    ARRAY['b', 'a', 'a', 'a'], ARRAY['bytes', 'temperature', 'humidity', 'humidity'],
-    ARRAY['2024-01-01 00:00', '2024-01-01 00:00', '2024-01-01 00:00', '2024-01-01 00:00']::timestamptz[], ARRAY[10, 99, 50, 60]);
+-- Forgiving: the good rows are stored, sending again changes nothing, the first of equal keys counts, there or in the batch. Another
+-- value of the same key is a conflict, told with both values; the same value is a duplicate.
+CREATE FUNCTION pg_temp.told(details jsonb) RETURNS TABLE ("position" bigint, device_id text, metric text, "time" timestamptz, kept text, lost text)
+    LANGUAGE sql AS $$ SELECT * FROM jsonb_to_recordset(details) AS d ("position" bigint, device_id text, metric text, "time" timestamptz, kept text, lost text) $$;
+PREPARE batch AS SELECT * FROM iot_kpi.ingest_metrics(
+    ARRAY['b', 'nonsense', 'a', 'a', 'a', 'a'], ARRAY['bytes', 'nonsense', 'temperature', 'humidity', 'humidity', 'humidity'],
+    array_fill(timestamptz '2024-01-01 00:00', ARRAY[6]), ARRAY[10, 1, 99, 50, 60, 50]);
+CREATE TEMP TABLE first_time AS EXECUTE batch;
+CREATE TEMP TABLE second_time AS EXECUTE batch;
+SELECT stored, duplicates, conflicts, future_clamped, refused FROM first_time;
+SELECT d.* FROM first_time, pg_temp.told(conflict_details) d;
+SELECT stored, duplicates, conflicts, future_clamped, refused FROM second_time;
+SELECT d.* FROM second_time, pg_temp.told(conflict_details) d;
 SELECT device_id, metric, time, value FROM iot.device_metrics ORDER BY 1, 2, 3;
 
 -- Every kind of bad row.
@@ -70,19 +76,45 @@ SELECT * FROM iot_kpi.ingest_metrics('{a}', '{light}', '{2024-01-01}', NULL);
 SELECT * FROM iot_kpi.ingest_status('{a}', '{2024-01-01}', '{online}', '{}');
 \echo :LAST_ERROR_SQLSTATE
 
--- Clocks ahead: stored at the receive time. Two of one key in a batch collide then.
+-- Clocks ahead: the latest of a device in the batch becomes the receive time, the others stay as far before it as they were.
+CREATE TEMP VIEW light AS SELECT device_id, value, time - now() AS since_receipt FROM iot.device_metrics WHERE metric = 'light' AND time > '2025-01-01' ORDER BY 1, 2;
 BEGIN;
-SELECT * FROM iot_kpi.ingest_metrics('{a,a,a}', '{light,light,co2}',
-    ARRAY[now() + interval '6 min', now() + interval '100 years', now() + interval '4 min'], '{1,2,3}');
-SELECT metric, value, time = now() AS at_receipt, time - now() AS ahead FROM iot.device_metrics WHERE device_id = 'a' AND metric IN ('light', 'co2') ORDER BY metric;
-SELECT * FROM iot_kpi.ingest_status('{a,a}', ARRAY[now() + interval '1 hour', now() + interval '2 hours'], '{online,offline}', '{NULL,NULL}');
-SELECT status, time = now() AS at_receipt FROM iot.device_status_history WHERE device_id = 'a';
+-- Nine amounts of a clock that is an hour ahead, and one of a clock that is right.
+SELECT stored, duplicates, conflicts, future_clamped, refused
+FROM (SELECT array_agg(now() + interval '1 hour' - n * interval '1 min') AS ts, array_agg(n::float8) AS v FROM generate_series(0, 8) n) b,
+    iot_kpi.ingest_metrics(array_fill('ahead'::text, '{9}') || 'right'::text, array_fill('light'::text, '{10}'), ts || now(), v || 10::float8);
+TABLE light;
+ROLLBACK;
+BEGIN;
+-- Those of the same device that are not ahead move along where the others would come to lie among them (mixed), and stay where they
+-- are otherwise (single); up to clock_skew nothing moves (little).
+SELECT stored, duplicates, conflicts, future_clamped, refused
+FROM iot_kpi.ingest_metrics('{mixed,mixed,mixed,mixed,single,single,single,little,little}', array_fill('light'::text, '{9}'),
+    ARRAY[now() + interval '30 min', now() + interval '6 min', now() + interval '5 min', now() - interval '20 min',
+          now() + interval '40 days', now() - interval '1 min', now() - interval '2 min', now() + interval '5 min', now() - interval '1 day'], '{1,2,3,4,1,2,3,1,2}');
+TABLE light;
+ROLLBACK;
+BEGIN;
+-- What would come to lie before what is kept is refused where it is ahead itself, and stays where it is where it is not.
+SELECT stored, duplicates, conflicts, future_clamped, refused, refusals -> 0 ->> 'position' AS position, refusals -> 0 ->> 'reason' AS reason
+FROM iot_kpi.ingest_metrics('{wild,wild,wild,wild}', '{light,light,light,light}',
+    ARRAY[now() + interval '4 min', now() + interval '6 min', now() + interval '100 years', '294276-12-31 23:59'], '{1,2,3,4}');
+TABLE light;
+ROLLBACK;
+BEGIN;
+SELECT stored, duplicates, conflicts, future_clamped, refused, refusals, conflict_details
+FROM iot_kpi.ingest_status('{a,a,a}', ARRAY[now() + interval '1 hour', now() + interval '2 hours', now() - interval '1 day'], '{online,offline,degraded}', '{NULL,NULL,NULL}');
+SELECT status, time - now() AS since_receipt FROM iot.device_status_history WHERE device_id = 'a' ORDER BY time;
 ROLLBACK;
 
--- Status: the sample stored last wins.
-SELECT stored, duplicates, future_clamped, refused FROM iot_kpi.ingest_status('{a,b,a}', '{2024-01-01,2024-01-01,2024-01-01}', '{online,offline,degraded}', '{NULL,power,weak}');
+-- Status: the sample stored last wins. One that it outdoes, in the batch or in the store, is a conflict.
+SELECT i.stored, i.duplicates, i.conflicts, i.future_clamped, i.refused, d.*
+FROM iot_kpi.ingest_status('{nobody,a,b,a,a}', '{NULL,2024-01-01,2024-01-01,2024-01-01,2024-01-01}', '{online,degraded,offline,online,degraded}', '{NULL,weak,power,NULL,weak}') i
+    LEFT JOIN pg_temp.told(i.conflict_details) d ON true;
 SELECT device_id, time, status, reason FROM iot.device_status_history ORDER BY 1, 2;
-SELECT stored, duplicates, future_clamped, refused FROM iot_kpi.ingest_status('{a,b}', '{2024-01-01,2024-01-01}', '{degraded,online}', '{weak,NULL}');
+SELECT i.stored, i.duplicates, i.conflicts, i.future_clamped, i.refused, d.*
+FROM iot_kpi.ingest_status('{nobody,a,b,c}', '{NULL,2024-01-01,2024-01-01,2024-01-01}', '{online,degraded,online,error}', '{NULL,weak,NULL,NULL}') i
+    LEFT JOIN pg_temp.told(i.conflict_details) d ON true;
 SELECT device_id, time, status, reason FROM iot.device_status_history ORDER BY 1, 2;
 SELECT r.* FROM iot_kpi.ingest_status(
         ARRAY['a', 'a', NULL, 'a', 'a'], ARRAY['2024-01-01', '2024-01-01', '2024-01-01', NULL, '2024-01-02']::timestamptz[],

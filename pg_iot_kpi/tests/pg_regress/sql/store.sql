@@ -53,6 +53,17 @@ UPDATE iot.settings SET value = 'maybe' WHERE name = 'unknown_devices';
 UPDATE iot.settings SET value = '-1 day' WHERE name = 'retention';
 UPDATE iot.settings SET value = 'soon' WHERE name = 'clock_skew';
 INSERT INTO iot.settings VALUES ('retentoin', '1 day');
+-- An instant is one of UTC where it names no zone, whatever the session; and is over.
+BEGIN;
+SET LOCAL timezone = 'Pacific/Apia';
+SET LOCAL datestyle = 'SQL, DMY';
+UPDATE iot.settings SET value = '2010-02-01' WHERE name = 'earliest_time';
+SELECT iot_kpi.setting('earliest_time'), iot_kpi.earliest_sample() = '2010-02-01 00:00+00' AS of_utc;
+ROLLBACK;
+UPDATE iot.settings SET value = '1969-12-31' WHERE name = 'earliest_time';
+UPDATE iot.settings SET value = 'infinity' WHERE name = 'earliest_time';
+UPDATE iot.settings SET value = 'tomorrow' WHERE name = 'earliest_time';
+UPDATE iot.settings SET value = 'long ago' WHERE name = 'earliest_time';
 SELECT iot_kpi.setting('no_such_setting') IS NULL AS unknown_is_null;
 
 -- Devices: durations are exact and positive, a name is filled in.
