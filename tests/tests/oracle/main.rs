@@ -25,7 +25,7 @@ use postgres::Client;
 use crate::dice::Dice;
 use crate::kpis::{Turns, kpi_names};
 use crate::reports::{Disagreements, compare, compare_fleet};
-use crate::world::{COLLECTORS, FIRST, HOUR, LAST, MIDNIGHT, World, maintenance};
+use crate::world::{COLLECTORS, FIRST, GROUPS, HOUR, LAST, MIDNIGHT, World, maintenance};
 
 const DEVICES: usize = 150;
 const WINDOWS: usize = 10;
@@ -69,7 +69,7 @@ fn judge_reports(client: &mut Client, world: &World, dice: &mut Dice, turns: &mu
         some.dedup();
         let only = dice.chance(20).then_some(some.as_slice());
         judged += compare(client, world, window, only, (&mut found, turns));
-        compare_fleet(client, world, window, (&mut found, turns));
+        compare_fleet(client, world, window, dice.pick(&GROUPS), (&mut found, turns));
     }
     // Every KPI has its turn, in company that is another each time.
     let mut kpis = kpi_names(client);
@@ -77,7 +77,14 @@ fn judge_reports(client: &mut Client, world: &World, dice: &mut Dice, turns: &mu
     for some in kpis.chunks(kpis.len().div_ceil(WINDOWS)) {
         let window = series::window(world, dice);
         let minutes = dice.pick(&[7, 13, 20, 60, 120]);
-        buckets += series::compare(client, world, window, minutes, some, (&mut found, turns));
+        buckets += series::compare(
+            client,
+            world,
+            window,
+            (minutes, dice.pick(&GROUPS)),
+            some,
+            (&mut found, turns),
+        );
     }
     for _ in 0..WINDOWS / 5 {
         let window = series::window(world, dice);

@@ -8,7 +8,7 @@ use crate::kpis::Says::{self, Anything, Between, Close, ToTheMicrosecond};
 use crate::kpis::{Turns, as_numbers, columns};
 use crate::reports::{Disagreements, all_beats, observes};
 use crate::series::buckets;
-use crate::world::{Asked, HOUR, MINUTE, TYPES, World};
+use crate::world::{Asked, GROUPS, HOUR, MINUTE, World};
 
 /// What was promised.
 pub(crate) struct Objective {
@@ -26,6 +26,9 @@ pub(crate) fn objectives(dice: &mut Dice, world: &World) -> Vec<Objective> {
         for _ in 0..3 {
             let device = &world.devices[dice.between(0, world.devices.len() as i64) as usize];
             found.push(("device", Some(device.id.clone()), kpi));
+        }
+        for (group_by, groups) in GROUPS {
+            found.extend(groups.iter().map(|group| (group_by, Some((*group).to_owned()), kpi)));
         }
         found.push(("all", None, kpi));
     }
@@ -116,8 +119,8 @@ fn budget(world: &World, beats: &[Vec<i64>], o: &Objective, (start, end): (i64, 
     let is_meant = |n: &usize| match o.scope_kind {
         "device" => Some(&world.devices[*n].id) == o.scope_value.as_ref(),
         // Who observes others is none of a group.
-        "device_type" => Some(world.devices[*n].device_type) == o.scope_value.as_deref() && !observes(world, *n),
-        _ => !observes(world, *n),
+        "all" => !observes(world, *n),
+        group_by => Some(world.devices[*n].group(group_by)) == o.scope_value.as_deref() && !observes(world, *n),
     };
     let members: Vec<usize> = (0..world.devices.len()).filter(is_meant).collect();
     let mut times = Times::default();
@@ -265,18 +268,15 @@ fn compare_calendar(
     );
     let buckets = buckets((start, end.min(as_of)), minutes);
     let objective = 0.9;
-    for group_by in [None, Some("device_type")] {
+    let everything = (None, world.devices.len());
+    let groups = GROUPS.map(|(group_by, groups)| (Some(group_by), groups.len()));
+    for (group_by, series) in [&[everything][..], &groups].concat() {
         let rows = client
             .query(
                 &sql,
                 &[&start, &end, &objective, &(minutes * MINUTE), &group_by, &as_of],
             )
             .unwrap();
-        let series = if group_by.is_some() {
-            TYPES.len()
-        } else {
-            world.devices.len()
-        };
         assert_eq!(rows.len(), series * buckets.len(), "rows of sla_calendar");
         for (n, row) in rows.iter().enumerate() {
             let (name, bucket): (String, _) = (row.get(0), buckets[n % buckets.len()]);

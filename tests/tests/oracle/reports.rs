@@ -6,7 +6,7 @@ use postgres::{Client, Row};
 
 use crate::judge::{Case, Outage, Present, Verdict};
 use crate::kpis::{Subject, Turns, as_numbers, kpi_columns};
-use crate::world::{Asked, World};
+use crate::world::{Asked, GroupBy, World};
 
 /// Every word in which the two disagree.
 pub(crate) struct Disagreements(pub(crate) Vec<String>);
@@ -113,7 +113,7 @@ fn compare_present(here: &mut Where<'_>, row: &Row, case: &Case<'_>, present: &P
     // Nobody named it.
     here.same("name", &row.get::<_, &str>(1), &device.id.as_str());
     here.same("device_type", &row.get::<_, &str>(2), &device.device_type);
-    here.same("location", &row.get::<_, Option<&str>>(3), &None);
+    here.same("location", &row.get::<_, &str>(3), &device.location);
     here.same("status", &row.get::<_, &str>(4), &present.status);
     here.same("live", &row.get::<_, bool>(5), &present.live);
     here.same("never_seen", &row.get::<_, bool>(6), &device.beats().is_empty());
@@ -162,26 +162,27 @@ fn periods(
 /// What fleet_kpis says beside KPIs.
 const OF_GROUPS: [&str; 3] = ["group_value", "devices", "required"];
 
-/// Compares fleet_kpis by device type with the oracle's verdicts put together.
+/// Compares fleet_kpis by type or location with the oracle's verdicts put together.
 pub(crate) fn compare_fleet(
     client: &mut Client,
     world: &World,
     (start, end, as_of): Asked,
+    (group_by, groups): GroupBy,
     (found, turns): (&mut Disagreements, &mut Turns),
 ) {
     let beats = all_beats(world);
     let kpis = kpi_columns(client, "fleet_kpis", &OF_GROUPS);
     let sql = format!(
         "SELECT group_value, devices, required, {}
-         FROM iot_kpi.fleet_kpis({DURING}, 'device_type', as_of => at($3))",
+         FROM iot_kpi.fleet_kpis({DURING}, $4, as_of => at($3))",
         as_numbers(&kpis)
     );
-    let rows = client.query(&sql, &[&start, &end, &as_of]).unwrap();
-    assert_eq!(rows.len(), crate::world::TYPES.len(), "rows of fleet_kpis");
+    let rows = client.query(&sql, &[&start, &end, &as_of, &group_by]).unwrap();
+    assert_eq!(rows.len(), groups.len(), "rows of fleet_kpis");
     for row in &rows {
         let group: &str = row.get(0);
         let members =
-            (0..world.devices.len()).filter(|n| world.devices[*n].device_type == group && !observes(world, *n));
+            (0..world.devices.len()).filter(|n| world.devices[*n].group(group_by) == group && !observes(world, *n));
         let judged: Vec<(usize, Verdict, Present)> = members
             .map(|n| (n, Case::new(world, &beats, n)))
             .map(|(n, case)| (n, case.judge(start, end.min(as_of)), case.present(as_of)))

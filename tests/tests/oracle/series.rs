@@ -6,7 +6,7 @@ use crate::dice::Dice;
 use crate::judge::{Case, Present, Verdict};
 use crate::kpis::{Subject, Turns};
 use crate::reports::{Disagreements, all_beats, observes};
-use crate::world::{Asked, HOUR, MINUTE, TYPES, World};
+use crate::world::{Asked, GroupBy, HOUR, MINUTE, World};
 
 /// A series' bucket: where it begins, inside the window, and where it ends.
 pub(crate) type Bucket = (i64, i64);
@@ -39,7 +39,7 @@ pub(crate) fn compare(
     client: &mut Client,
     world: &World,
     asked: Asked,
-    minutes: i64,
+    (minutes, (group_by, groups)): (i64, GroupBy),
     kpis: &[String],
     (found, turns): (&mut Disagreements, &mut Turns),
 ) -> usize {
@@ -52,15 +52,15 @@ pub(crate) fn compare(
         by_device.push(judged.collect());
     }
     // In the order of SQL: a series after the other, by name.
-    let mut groups: Vec<(&str, Vec<Subject>)> = Vec::new();
-    for group in TYPES {
-        let members =
-            || (0..world.devices.len()).filter(|n| world.devices[*n].device_type == group && !observes(world, *n));
+    let mut grouped: Vec<(&str, Vec<Subject>)> = Vec::new();
+    for group in groups.iter().copied() {
+        let is_in = |n: &usize| world.devices[*n].group(group_by) == group && !observes(world, *n);
+        let members: Vec<usize> = (0..world.devices.len()).filter(is_in).collect();
         let subject = |b: usize| {
-            let of_bucket: Vec<_> = members().map(|n| (n, &by_device[n][b].0, &by_device[n][b].1)).collect();
-            Subject::group(world, &of_bucket)
+            let of_bucket = members.iter().map(|n| (*n, &by_device[*n][b].0, &by_device[*n][b].1));
+            Subject::group(world, &of_bucket.collect::<Vec<_>>())
         };
-        groups.push((group, (0..buckets.len()).map(subject).collect()));
+        grouped.push((group, (0..buckets.len()).map(subject).collect()));
     }
     let mut devices: Vec<(&str, Vec<Subject>)> = Vec::new();
     for (case, judged) in cases.iter().zip(by_device) {
@@ -70,10 +70,9 @@ pub(crate) fn compare(
         devices.push((case.device().id.as_str(), subjects.collect()));
     }
     devices.sort_by_key(|series| series.0);
-    groups.sort_by_key(|series| series.0);
     let mut compared = 0;
     for kpi in kpis {
-        for (group_by, series) in [(None, &devices), (Some("device_type"), &groups)] {
+        for (group_by, series) in [(None, &devices), (Some(group_by), &grouped)] {
             compared += compare_one(
                 client,
                 asked,

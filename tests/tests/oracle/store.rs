@@ -52,9 +52,9 @@ pub(crate) fn write_device(client: &mut Client, world: &World, number: usize) {
     client
         .execute(
             "INSERT INTO iot.devices (device_id, expected_interval, liveness, status_ttl, degraded_counts_up, response_target,
-                                      heartbeat_metric, collector_id, commissioned_at, decommissioned_at, device_type)
+                                      heartbeat_metric, collector_id, commissioned_at, decommissioned_at, device_type, location)
              VALUES ($1, $2::bigint * interval '1 microsecond', $3::bigint * interval '1 microsecond',
-                     $4::bigint * interval '1 microsecond', $5, $6, $7, $8, at($9), at($10), $11)
+                     $4::bigint * interval '1 microsecond', $5, $6, $7, $8, at($9), at($10), $11, $12)
              ON CONFLICT (device_id) DO UPDATE SET expected_interval = excluded.expected_interval,
                  liveness = excluded.liveness, status_ttl = excluded.status_ttl,
                  degraded_counts_up = excluded.degraded_counts_up, response_target = excluded.response_target,
@@ -72,6 +72,7 @@ pub(crate) fn write_device(client: &mut Client, world: &World, number: usize) {
                 &d.commissioned,
                 &d.decommissioned,
                 &d.device_type,
+                &d.location,
             ],
         )
         .unwrap();

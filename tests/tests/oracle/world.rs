@@ -16,6 +16,7 @@ pub(crate) const LAST: i64 = MIDNIGHT + 2 * HOUR;
 pub(crate) struct Device {
     pub(crate) id: String,
     pub(crate) device_type: &'static str,
+    pub(crate) location: &'static str,
     pub(crate) interval: i64,
     pub(crate) liveness: Option<i64>,
     pub(crate) status_ttl: Option<i64>,
@@ -35,6 +36,15 @@ pub(crate) struct Device {
 impl Device {
     pub(crate) fn live_for(&self) -> i64 {
         self.liveness.unwrap_or(3 * self.interval)
+    }
+
+    /// What a report puts it under when it groups by this column.
+    pub(crate) fn group(&self, group_by: &str) -> &'static str {
+        if group_by == "location" {
+            self.location
+        } else {
+            self.device_type
+        }
     }
 
     /// The distinct times that count as beats, in order.
@@ -67,6 +77,10 @@ pub(crate) struct World {
 /// The first devices observe others.
 pub(crate) const COLLECTORS: usize = 6;
 pub(crate) const TYPES: [&str; 3] = ["camera", "climate", "motion"];
+pub(crate) const LOCATIONS: [&str; 2] = ["hall A", "hall B"];
+/// What devices are grouped by, and the groups in their order.
+pub(crate) type GroupBy = (&'static str, &'static [&'static str]);
+pub(crate) const GROUPS: [GroupBy; 2] = [("device_type", &TYPES), ("location", &LOCATIONS)];
 pub(crate) const STATUSES: [&str; 6] = ["online", "degraded", "offline", "error", "maintenance", "unknown"];
 
 impl World {
@@ -149,6 +163,7 @@ fn device(dice: &mut Dice, n: usize) -> Device {
             format!("device_{n:03}")
         },
         device_type: dice.pick(&TYPES),
+        location: dice.pick(&LOCATIONS),
         interval,
         liveness: liveness.map(|l| on_grid(l, grid)),
         status_ttl: dice
