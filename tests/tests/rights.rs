@@ -753,8 +753,13 @@ fn a_tenant_sees_its_own_devices_in_every_report() {
             "SELECT count(*) FROM iot.kpi_calculations WHERE stale AND device_id = 'd2'"
         ) > 0
     );
-    // An administrator among the tenants runs the upkeep for all.
+    // An administrator among the tenants runs the upkeep for all, and cannot calculate by itself.
     let mut admin = session(&database, "tenant_a", "grant_admin");
+    let told = refused(
+        &mut admin,
+        "SELECT iot_kpi.calculate_kpis(tstzrange(now() - interval '6 hours', now()))",
+    );
+    assert!(told.1.contains("CALL iot_kpi.maintain()"), "{told:?}");
     run(&mut admin, "CALL iot_kpi.maintain()");
     assert_eq!(
         ask::<i64>(&mut owner, "SELECT count(*) FROM iot.kpi_calculations WHERE stale"),

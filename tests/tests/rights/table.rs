@@ -10,13 +10,13 @@ use super::run;
 
 /// Tenant a with two devices of its own, tenant b with one; `gate` collects for both, `a-gate` for a alone. Yesterday is calculated.
 const STORE: &str = "
-    INSERT INTO iot.metric_types (metric) VALUES ('a metric');
+    INSERT INTO iot.metric_types (metric) VALUES ('a metric'), ('b metric');
     INSERT INTO iot.devices (device_id, metadata, expected_interval, commissioned_at, collector_id)
     SELECT d.id, jsonb_build_object('tenant', d.tenant), '1 hour', now() - interval '3 days', d.collector
     FROM (VALUES ('gate', 'all', NULL), ('a-gate', 'a', NULL), ('a-1', 'a', 'gate'), ('a-2', 'a', 'a-gate'), ('b-1', 'b', 'gate'),
                  ('a-silent', 'a', NULL)) AS d (id, tenant, collector);
     SELECT iot_kpi.ingest_metrics(array_agg(d.id), array_agg(d.metric), array_agg(t), array_agg(0::float8))
-    FROM (VALUES ('gate', 'error'), ('a-gate', 'error'), ('a-1', 'error'), ('a-2', 'error'), ('b-1', 'error'), ('a-1', 'a metric')) AS d (id, metric),
+    FROM (VALUES ('gate', 'error'), ('a-gate', 'error'), ('a-1', 'error'), ('a-2', 'error'), ('b-1', 'error'), ('a-1', 'a metric'), ('b-1', 'b metric')) AS d (id, metric),
          generate_series(now() - interval '60 hours', now(), '1 hour') t;
     SELECT iot_kpi.ingest_metrics('{a-first, a-first}', '{error, error}', ARRAY[now() - interval '50 hours', now() - interval '40 hours'], '{0, 0}');
     SELECT iot_kpi.ingest_status(array_agg(d), array_agg(now() - interval '60 hours'), array_agg('online'::text), array_agg(NULL::text))
@@ -136,6 +136,7 @@ const OF_TENANTS: &[Line] = &[
     ("UPDATE iot.metric_types SET retention = '1 day'", [DENIED, DENIED, DENIED]),
     ("UPDATE iot.metric_types SET metric = 'failure' WHERE metric = 'error'", [DENIED, DENIED, DENIED]),
     ("DELETE FROM iot.metric_types WHERE metric = 'error'", [DENIED, DENIED, "23503"]),
+    ("DELETE FROM iot.metric_types WHERE metric = 'b metric'", [DENIED, DENIED, "23503"]),
     ("DELETE FROM iot.metric_types WHERE metric = 'a metric'", [DENIED, DENIED, "23503"]),
     ("UPDATE iot.metric_types SET metric = 'another' WHERE metric = 'a metric'", [DENIED, DENIED, "23503"]),
     // One that only its own devices send, or none yet: a kind says what values of all times amount to.

@@ -100,5 +100,8 @@ SELECT device_id, status, recorded_by, reason FROM iot.device_status_history WHE
 INSERT INTO iot.device_status_history (device_id, time, status, recorded_by) VALUES ('told', '2024-01-01 09:00', 'offline', 'upkeep');
 INSERT INTO iot.device_status_history (device_id, time, status, recorded_by, received_at) VALUES ('told', '2024-01-01 09:30', 'offline', 'somebody', '2024-01-01');
 UPDATE iot.settings SET value = '30 days' WHERE name = 'retention';
+SELECT iot_kpi.calculate_kpis(tstzrange(now() - interval '3 hours', now()), '{told}') > 0 AS calculated;
 SELECT iot_kpi.delete_expired_statuses(NULL);
 SELECT device_id, status, recorded_by, reason FROM iot.device_status_history WHERE device_id = 'told' ORDER BY time;
+-- It changes no KPI, so nothing is stale.
+SELECT count(*) FROM iot.kpi_calculations WHERE stale AND device_id = 'told' AND lower(period) >= now() - interval '3 hours';
