@@ -6,9 +6,9 @@
 //! | [`upkeep`] | a server with the background worker, and waiting for its runs |
 //! | [`postgres`], [`installation`], [`identity`] | private servers, and the programs they are started from |
 //! | [`answers`], [`upgrade`] | a small store and every report over it; what is kept of a released version |
-//! | [`demo`] | what the demo promises about its devices |
+//! | [`collector`], [`demo`] | the collector's program; what the demo promises about its devices |
 
 pub mod catalog;
 pub mod upkeep;
 
-pub use iot_kpi_tools::{answers, demo, identity, installation, postgres, upgrade};
+pub use iot_kpi_tools::{answers, collector, demo, identity, installation, postgres, upgrade};

@@ -7,10 +7,10 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::Path;
 use std::process::Command;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use iot_kpi_tests::collector;
 use iot_kpi_tests::installation::target;
 use iot_kpi_tests::postgres::{Database, shared};
 use postgres::Client;
@@ -60,13 +60,7 @@ fn history_sent_again_changes_nothing() {
 /// Runs the collector as a user would, five times as eventful as by default.
 fn backfill(database: &Database<'_>, span: &str) -> Truth {
     let file = target().join(format!("{}.truth", database.name()));
-    let program = std::env::current_exe().unwrap();
-    let program = program
-        .parent()
-        .and_then(Path::parent)
-        .unwrap()
-        .join("iot-kpi-collector");
-    let output = Command::new(&program)
+    let output = Command::new(collector::program().unwrap())
         .args([
             "backfill",
             "--span",
@@ -82,7 +76,7 @@ fn backfill(database: &Database<'_>, span: &str) -> Truth {
         .arg(&file)
         .env("IOT_KPI_DATABASE_URL", database.uri())
         .output()
-        .unwrap_or_else(|error| panic!("{}: {error}; `cargo build` makes it", program.display()));
+        .unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     read_truth(&fs::read_to_string(&file).unwrap())
 }

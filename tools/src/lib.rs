@@ -9,6 +9,7 @@
 //! | [`upgrade`] | the script from one version's SQL to the next, and what is kept of a released version |
 //! | [`bench`] | ratios to plain PostgreSQL: what `make bench` prints |
 //! | [`soak`] | ten thousand devices live, while server and collector are killed: `make bench SOAK=1` |
+//! | [`collector`] | the collector's program, as it was built beside this one |
 //! | [`demo`] | the five devices live: a feeder, and a table of the fleet in the terminal |
 //!
 //! ```no_run
@@ -20,6 +21,7 @@
 
 pub mod answers;
 pub mod bench;
+pub mod collector;
 pub mod demo;
 pub mod identity;
 pub mod installation;

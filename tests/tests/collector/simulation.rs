@@ -135,9 +135,7 @@ impl Drop for Simulation {
 }
 
 pub(crate) fn collector() -> Command {
-    let program = std::env::current_exe().unwrap();
-    let folder = program.parent().and_then(Path::parent).unwrap();
-    let mut command = Command::new(folder.join("iot-kpi-collector"));
+    let mut command = Command::new(iot_kpi_tests::collector::program().unwrap());
     command.stdin(Stdio::null());
     command
 }

@@ -9,6 +9,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 
 use super::guarded::Guarded;
+use crate::collector;
 
 /// Time that the collector gets to put aside what it has in hand.
 const GRACE: Duration = Duration::from_secs(15);
@@ -26,15 +27,10 @@ impl Feeder {
     /// The collector that was built beside this program.
     ///
     /// # Errors
-    /// When it was not.
+    /// When it was not, or is older than its sources.
     pub fn find(database_url: String, folder: &Path, interval: String) -> Result<Self> {
-        let beside = std::env::current_exe().context("find this program")?;
-        let program = beside.with_file_name("iot-kpi-collector");
-        if !program.exists() {
-            bail!("{} is missing; `cargo build` makes it", program.display());
-        }
         Ok(Self {
-            program,
+            program: collector::program()?,
             database_url,
             folder: folder.to_path_buf(),
             interval,
