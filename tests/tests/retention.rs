@@ -118,9 +118,21 @@ const STALE: &str = "UPDATE iot.kpi_calculations SET stale = true
 
 #[test]
 fn cut_off_after_any_of_its_transactions() {
-    let database = shared().store("retention_cut");
+    cut_off("retention_cut", DAYS);
+}
+
+/// Samples of days that have no partition of their own go out of that of their year.
+#[test]
+fn cut_off_where_days_lie_in_years() {
+    let (before, after) = DAYS.split_once("SELECT iot_kpi.make_partitions").unwrap();
+    let (_, after) = after.split_once(';').unwrap();
+    cut_off("retention_cut_years", &format!("{before}{after}"));
+}
+
+fn cut_off(name: &str, days: &str) {
+    let database = shared().store(name);
     let mut client = database.client();
-    client.batch_execute(DAYS).unwrap();
+    client.batch_execute(days).unwrap();
     // All metrics alike; then a day, then several, of which less is kept.
     for (days, temperatures, least) in [(11, 30, 2), (10, 9, 8), (9, 7, 8)] {
         // What is stale when its samples go stands as it is.
@@ -142,6 +154,63 @@ fn cut_off_after_any_of_its_transactions() {
         run(&mut client, u32::MAX);
         check(&mut client);
     }
+}
+
+#[test]
+fn days_go_out_of_years() {
+    let database = shared().store("retention_years");
+    let mut client = database.client();
+    // Two months that have no partitions of days, more than one transaction takes.
+    client
+        .batch_execute(
+            "UPDATE iot.settings SET value = 'off' WHERE name = 'calculations';
+             INSERT INTO iot.devices (device_id, commissioned_at) SELECT 'd', now() - interval '70 days';
+             INSERT INTO iot.device_metrics (device_id, metric, time, value)
+             SELECT 'd', m, t, 1 FROM unnest('{temperature, light}'::text[]) m, generate_series(now() - interval '60 days', now() - interval '3 days', '1 min') t;
+             CREATE TABLE public.written AS SELECT metric, time FROM iot.device_metrics",
+        )
+        .unwrap();
+    let large = "SELECT max(pg_relation_size(partition)) > 1000 * 8192 FROM iot_kpi.partitions() WHERE NOT of_days";
+    assert!(ask::<bool>(&mut client, large));
+    let check = |client: &mut Client, all: u32, light: u32| {
+        client.batch_execute("CALL iot_kpi.maintain()").unwrap();
+        let wrong: i64 = ask(
+            client,
+            &format!(
+                "WITH should_be AS (
+                     SELECT * FROM public.written WHERE time >= date_trunc('day', now() - interval '{all} days', 'UTC')
+                         AND (metric <> 'light' OR time >= date_trunc('day', now() - interval '{light} days', 'UTC')))
+                 SELECT count(*) FROM should_be s FULL JOIN iot.device_metrics m ON (m.metric, m.time) = (s.metric, s.time) WHERE s.time IS NULL OR m.time IS NULL"
+            ),
+        );
+        assert_eq!(wrong, 0, "samples that are kept for {all} days, light for {light}");
+        let noted = format!(
+            "SELECT deleted_until = date_trunc('day', now() - interval '{all} days', 'UTC') FROM iot.upkeep WHERE step = 'retention'"
+        );
+        assert!(ask::<bool>(client, &noted));
+        healthy(client);
+    };
+    client
+        .batch_execute(
+            "UPDATE iot.settings SET value = '40 days' WHERE name = 'retention'; UPDATE iot.metric_types SET retention = '50 days' WHERE metric = 'light'",
+        )
+        .unwrap();
+    check(&mut client, 40, 40);
+    client
+        .batch_execute("UPDATE iot.metric_types SET retention = '20 days' WHERE metric = 'light'")
+        .unwrap();
+    check(&mut client, 40, 20);
+    client
+        .batch_execute("UPDATE iot.settings SET value = '10 days' WHERE name = 'retention'")
+        .unwrap();
+    check(&mut client, 10, 10);
+    // Longer again: what is gone is known.
+    client
+        .batch_execute("UPDATE iot.settings SET value = '40 days' WHERE name = 'retention'")
+        .unwrap();
+    client.batch_execute("CALL iot_kpi.maintain()").unwrap();
+    let stands = "SELECT iot_kpi.kept_from() = date_trunc('day', now() - interval '10 days', 'UTC')";
+    assert!(ask::<bool>(&mut client, stands));
 }
 
 /// Where a run is held up to be killed: statements of retention, in the order in which it comes to them.

@@ -675,14 +675,25 @@ fn a_tenant_sees_its_own_devices_in_every_report() {
         refused(&mut tenant, &format!("SELECT FROM {partition}")).0,
         SqlState::INSUFFICIENT_PRIVILEGE
     );
-    // Granted all the same, by who knows no better, a partition shows nothing: neither one that was there nor a later one.
+    // Granted all the same, by who knows no better, a partition shows nothing: neither one that was there, of a day or of a year, nor
+    // a later one.
     run(
         &mut owner,
         "SELECT iot_kpi.make_partitions('[2024-03-10, 2024-03-11)');
-         INSERT INTO iot.device_metrics (device_id, metric, time, value) VALUES ('d1', 'error', '2024-03-10 12:00', 0);
+         UPDATE iot.settings SET value = '2003-01-01' WHERE name = 'earliest_time';
+         INSERT INTO iot.device_metrics (device_id, metric, time, value) VALUES
+             ('d1', 'error', '2024-03-10 12:00', 0), ('d1', 'error', '2024-02-10 12:00', 0), ('d1', 'error', '2003-02-10 12:00', 0);
+         SELECT iot_kpi.make_partitions();
+         INSERT INTO iot.device_metrics (device_id, metric, time, value) VALUES ('d1', 'error', '2004-02-10 12:00', 0);
          GRANT SELECT ON ALL TABLES IN SCHEMA iot TO tenant_a",
     );
-    for partition in [&*partition, "iot.device_metrics_p20240310"] {
+    for partition in [
+        &*partition,
+        "iot.device_metrics_p20240310",
+        "iot.device_metrics_y2024",
+        "iot.device_metrics_y2003",
+        "iot.device_metrics_years",
+    ] {
         let count = format!("SELECT count(*) FROM {partition}");
         assert_eq!(ask::<i64>(&mut tenant, &count), 0, "{partition}");
         assert_ne!(ask::<i64>(&mut owner, &count), 0, "{partition}");

@@ -39,7 +39,7 @@ const CHANGES: &str = "
 /// of an hour or less every start that is shown, and the change where it is put forward over one.
 const WRONG: &str = "
     CREATE FUNCTION pg_temp.wrong(zone text, at timestamptz, step interval) RETURNS TABLE (what text, instant timestamptz) LANGUAGE sql AS $$
-    WITH around AS (SELECT date_trunc('hour', at) - interval '50 hours' AS first, date_trunc('hour', at) + interval '50 hours' AS last),
+    WITH around AS (SELECT date_trunc('hour', at) - interval '26 hours' AS first, date_trunc('hour', at) + interval '26 hours' AS last),
     edges AS (SELECT e FROM around, unnest(iot_kpi.bucket_edges(tstzrange(first, last), step, zone, '2100-01-01')) e WHERE e NOT IN (first, last)),
     looks AS MATERIALIZED (
         SELECT t, wall, date_bin(step, wall, '2000-01-03') AS start, max(date_bin(step, wall, '2000-01-03')) OVER (ORDER BY t) AS latest

@@ -234,63 +234,6 @@ fn what_was_calculated_of_the_day_of_the_cut_stands() {
 }
 
 #[test]
-fn retention_takes_days_out_of_years() {
-    let database = shared().store("upkeep_years");
-    let mut client = database.client();
-    // Two months that have no partitions of days, more than one transaction takes.
-    client
-        .batch_execute(
-            "UPDATE iot.settings SET value = 'off' WHERE name = 'calculations';
-             INSERT INTO iot.devices (device_id, commissioned_at) SELECT 'd', now() - interval '70 days';
-             INSERT INTO iot.device_metrics (device_id, metric, time, value)
-             SELECT 'd', m, t, 1 FROM unnest('{temperature, light}'::text[]) m, generate_series(now() - interval '60 days', now() - interval '3 days', '1 min') t;
-             CREATE TABLE public.written AS SELECT metric, time FROM iot.device_metrics",
-        )
-        .unwrap();
-    let large = "SELECT max(pg_relation_size(partition)) > 1000 * 8192 FROM iot_kpi.partitions() WHERE NOT of_days";
-    assert!(ask::<bool>(&mut client, large));
-    let check = |client: &mut Client, all: u32, light: u32| {
-        client.batch_execute("CALL iot_kpi.maintain()").unwrap();
-        let wrong: i64 = ask(
-            client,
-            &format!(
-                "WITH should_be AS (
-                     SELECT * FROM public.written WHERE time >= date_trunc('day', now() - interval '{all} days', 'UTC')
-                         AND (metric <> 'light' OR time >= date_trunc('day', now() - interval '{light} days', 'UTC')))
-                 SELECT count(*) FROM should_be s FULL JOIN iot.device_metrics m ON (m.metric, m.time) = (s.metric, s.time) WHERE s.time IS NULL OR m.time IS NULL"
-            ),
-        );
-        assert_eq!(wrong, 0, "samples that are kept for {all} days, light for {light}");
-        let noted = format!(
-            "SELECT deleted_until = date_trunc('day', now() - interval '{all} days', 'UTC') FROM iot.upkeep WHERE step = 'retention'"
-        );
-        assert!(ask::<bool>(client, &noted));
-        healthy(client);
-    };
-    client
-        .batch_execute(
-            "UPDATE iot.settings SET value = '40 days' WHERE name = 'retention'; UPDATE iot.metric_types SET retention = '50 days' WHERE metric = 'light'",
-        )
-        .unwrap();
-    check(&mut client, 40, 40);
-    client
-        .batch_execute("UPDATE iot.metric_types SET retention = '20 days' WHERE metric = 'light'")
-        .unwrap();
-    check(&mut client, 40, 20);
-    client
-        .batch_execute("UPDATE iot.settings SET value = '10 days' WHERE name = 'retention'")
-        .unwrap();
-    check(&mut client, 10, 10);
-    // Longer again: what is gone is known.
-    client
-        .batch_execute("UPDATE iot.settings SET value = '40 days' WHERE name = 'retention'")
-        .unwrap();
-    client.batch_execute("CALL iot_kpi.maintain()").unwrap();
-    let stands = "SELECT iot_kpi.kept_from() = date_trunc('day', now() - interval '10 days', 'UTC')";
-    assert!(ask::<bool>(&mut client, stands));
-}
-
-#[test]
 fn a_silence_is_told_once_and_so_is_its_end() {
     let database = shared().store("upkeep_deadlines");
     let mut client = database.client();

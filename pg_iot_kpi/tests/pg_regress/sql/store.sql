@@ -107,6 +107,26 @@ INSERT INTO iot.maintenance_windows (device_id, period) VALUES ('unused', '[2024
 DELETE FROM iot.devices WHERE device_id = 'unused';
 SELECT count(*) AS windows FROM iot.maintenance_windows;
 
+-- A store of version 2 has no default partition: until it is up to date the forgiving door makes those that it needs, and what retention
+-- has dropped is known by the earliest one.
+ALTER TABLE iot.device_metrics DETACH PARTITION iot.device_metrics_years;
+DROP TABLE iot.device_metrics_years;
+UPDATE iot.settings SET value = '2' WHERE name = 'store_version';
+INSERT INTO iot.kpi_calculations (device_id, grain, period, parts) VALUES ('TEMP_001', 'day', '[2023-06-01,2023-06-02)', '');
+SELECT stored FROM iot_kpi.ingest_metrics('{TEMP_001}', '{temperature}', '{2024-01-05}', '{20}');
+SELECT tableoid::regclass FROM iot.device_metrics WHERE time = '2024-01-05';
+SELECT "check", status, remedy FROM iot_kpi.health() WHERE "check" IN ('store', 'partitions');
+SELECT iot_kpi.create_store();
+SELECT iot_kpi.kept_from();
+INSERT INTO iot.device_metrics (device_id, metric, time, value) VALUES ('TEMP_001', 'temperature', '2024-01-06', 20);
+SELECT tableoid::regclass FROM iot.device_metrics WHERE time = '2024-01-06';
+-- One that is detached is missed, and put back with what is in it.
+ALTER TABLE iot.device_metrics DETACH PARTITION iot.device_metrics_years;
+SELECT "check", status, remedy FROM iot_kpi.health() WHERE "check" = 'partitions';
+SELECT iot_kpi.create_store();
+SELECT "check", status FROM iot_kpi.health() WHERE "check" = 'partitions';
+DELETE FROM iot.device_metrics WHERE time >= '2024-01-05';
+
 -- DROP EXTENSION is refused while there is a store; CASCADE leaves every value, and create_store() attaches the rules again.
 \set VERBOSITY terse
 DROP EXTENSION pg_iot_kpi;
