@@ -23,7 +23,7 @@
 //! use std::time::Duration;
 //!
 //! let scenario = Scenario { seed: 42, grid: TimeGrid::new(Duration::from_secs(60)), trouble: 1.0 };
-//! let simulator = Simulator::new(scenario, &Fleet::new("collector-1", 5));
+//! let simulator = Simulator::new(scenario, &Fleet::new(5));
 //! let report = simulator.devices[0].report(29_000_000, false);
 //! assert_eq!(report, simulator.devices[0].report(29_000_000, false));
 //! ```

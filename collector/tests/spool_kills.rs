@@ -92,7 +92,7 @@ fn nothing_that_was_promised_is_lost_to_kills() {
     let mut rest = Vec::new();
     while let Some(waiting) = spool.oldest(1).unwrap() {
         let number = waiting.batch.samples[0].time;
-        assert_eq!(waiting.batch, batch(number));
+        assert_eq!(*waiting.batch, batch(number));
         rest.push(number);
         spool.delivered(&waiting);
     }

@@ -1,32 +1,30 @@
 //! `backfill`: the history up to now, and its KPIs.
 
+use super::live;
 use crate::database::Target;
 use crate::error::Error;
-use crate::pipeline::batch::Batch;
+use crate::pipeline::output::Output;
+use crate::pipeline::replay::Replay;
 use crate::runtime::metrics::Metrics;
 use crate::runtime::shutdown::Shutdown;
 use crate::runtime::time_grid::{now, text};
 use crate::settings::{Backfill, Settings, spool_folder};
-use crate::sink::lanes::Lanes;
-use crate::sink::link::{Books, Link};
+use crate::sink::recorder::Recorder;
 use crate::sink::registry::{self, Registration};
-use crate::source::simulation::Simulator;
-use crate::source::simulation::fleet::Fleet;
+use crate::sink::writers::Writers;
+use crate::source::Source;
 use crate::source::simulation::ground_truth::GroundTruth;
-use crate::source::simulation::history::History;
+use crate::source::simulation::history::{History, Past};
 use indicatif::{ProgressBar, ProgressStyle};
 use std::cell::Cell;
 use std::io::IsTerminal;
-use std::ops::ControlFlow;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
-use tokio::sync::mpsc;
 
-/// Batches that are made ahead of the one being written.
-const AHEAD: usize = 4;
 /// Without a bar, how often to say how far it is.
 const BETWEEN_LINES: Duration = Duration::from_secs(5);
+const BETWEEN_LOOKS: Duration = Duration::from_millis(100);
 
 pub(crate) async fn run(settings: &Settings, wanted: &Backfill) -> Result<(), Error> {
     let mut shutdown = Shutdown::on_signals()?;
@@ -46,77 +44,49 @@ pub(crate) async fn run(settings: &Settings, wanted: &Backfill) -> Result<(), Er
     }
     let metrics = Arc::new(Metrics::default());
     let target = Target::from_settings(settings)?;
-    let registration = Registration {
-        fleet: fleet.clone(),
-        interval: common.interval,
-        since: from,
-        overwrite: false,
-    };
+    let began = Instant::now();
+    let devices = fleet.devices.len();
+    let truth = GroundTruth::new(common.truth.as_deref(), fleet.devices.iter().map(|d| &*d.id))?;
+    let source = Past::new(history, fleet, truth);
+    let (made, all) = source.progress();
+    let described = vec![source.describe()];
+    let heartbeats = live::heartbeats(&common.collector_id, &described);
+    let registration = Registration::new(common.collector_id.as_str().into(), described);
     // History can be made again, and does without a spool; where its folder would be, refused rows are kept.
     let folder = spool_folder(settings, None, &target).ok();
-    let books = Books::new(settings, folder.as_deref(), metrics.clone());
-    let mut link = Link::new(target.clone(), registration, common, books);
-    link.open_within(common.wait, &mut shutdown).await?;
+    let recorder = Recorder::new(settings, folder.as_deref(), metrics.clone());
+    let mut writers = Writers::new(target.clone(), registration, common, recorder);
+    writers.open_all_within(common.wait, &mut shutdown).await?;
 
-    let began = Instant::now();
-    tracing::info!(
-        from = text(from),
-        to = text(to),
-        devices = fleet.devices.len(),
-        "writing history"
-    );
-    let truth = GroundTruth::new(common.truth.as_deref(), fleet.devices.iter().map(|d| &*d.id))?;
-    let simulator = Simulator::new(scenario, &fleet);
-    let progress = Progress::new(history.reports(&simulator));
-    let (sender, mut batches) = mpsc::channel::<(Batch, u64)>(AHEAD);
-    let maker = tokio::task::spawn_blocking(move || make(history, &simulator, truth, &sender));
-    let mut lanes = Lanes::open(
-        link,
-        common.writers as usize,
-        fleet.collector.clone(),
-        common.retry_max,
-        &shutdown,
-    )
-    .await;
-    let mut complete = true;
-    while let Some((batch, reports)) = batches.recv().await {
-        metrics.produced.fetch_add(batch.len() as u64, Relaxed);
-        if shutdown.is_requested() || !lanes.write(batch).await {
-            complete = false;
-            break;
-        }
-        progress.at(reports);
-    }
-    batches.close();
-    drop(batches);
-    complete &= lanes.end().await?;
-    maker.await.map_err(|_| Error::Ended("simulator"))??;
+    tracing::info!(from = text(from), to = text(to), devices, "writing history");
+    let progress = Progress::new(all);
+    let (mut outputs, messages) = Output::channel([source.acknowledges()], common.rows(), &metrics);
+    let output = outputs.pop().ok_or(Error::Ended("pipeline"))?;
+    let making = tokio::spawn(Box::new(source).run(output, shutdown.clone()));
+    let replay = Replay::new(writers, heartbeats, common.rows(), shutdown.clone());
+    let replay = progress.shown(&made, replay.run(messages)).await;
+    let written = making.await.unwrap_or(Err(Error::Ended("simulation")));
     progress.end();
-    report(&metrics, &fleet, began, complete);
+    let complete = match (replay, shutdown.is_requested()) {
+        (Ok(()), stopped) => {
+            written?;
+            !stopped
+        }
+        // What kept it from ending does not matter any more.
+        (Err(error), true) if error.is_passing() => false,
+        (Err(error), _) => return Err(error),
+    };
+    report(&metrics, devices, began, complete);
     if complete && !wanted.no_calculate {
         calculate(&target, from, to).await;
     }
     Ok(())
 }
 
-fn make(
-    history: History,
-    simulator: &Simulator,
-    truth: GroundTruth,
-    sender: &mpsc::Sender<(Batch, u64)>,
-) -> Result<(), Error> {
-    history.make(simulator, truth, |batch, reports| {
-        match sender.blocking_send((batch, reports)) {
-            Ok(()) => ControlFlow::Continue(()),
-            Err(_) => ControlFlow::Break(()),
-        }
-    })
-}
-
-fn report(metrics: &Metrics, fleet: &Fleet, began: Instant, complete: bool) {
+fn report(metrics: &Metrics, devices: usize, began: Instant, complete: bool) {
     let (rows, seconds) = (metrics.produced.load(Relaxed), began.elapsed().as_secs_f64());
     tracing::info!(
-        devices = fleet.devices.len(),
+        devices,
         rows,
         stored = metrics.stored.load(Relaxed),
         duplicates = metrics.duplicates.load(Relaxed),
@@ -173,6 +143,17 @@ impl Progress {
                 tracing::info!("{} % written", reports * 100 / self.all.max(1));
             }
             None => {}
+        }
+    }
+
+    /// Shows how far it is while it goes on.
+    async fn shown<T>(&self, made: &AtomicU64, work: impl Future<Output = T>) -> T {
+        tokio::pin!(work);
+        loop {
+            tokio::select! {
+                done = &mut work => return done,
+                () = tokio::time::sleep(BETWEEN_LOOKS) => self.at(made.load(Relaxed)),
+            }
         }
     }
 

@@ -2,7 +2,6 @@
 
 use crate::runtime::time_grid::Micros;
 use serde::{Deserialize, Serialize};
-use std::collections::HashMap;
 use std::sync::Arc;
 
 /// A name that many samples share.
@@ -89,40 +88,6 @@ impl Batch {
         Some((times().min()?, times().max()?))
     }
 
-    /// The same rows in at most so many batches of about one size, each device in one of them; what `last` measured
-    /// comes separately.
-    pub fn by_device(self, parts: usize, last: &str) -> (Vec<Batch>, Batch) {
-        let mut rows: HashMap<Name, usize> = HashMap::new();
-        let mut order: Vec<Name> = Vec::new();
-        let devices = self.samples.iter().map(|s| &s.device);
-        for device in devices.chain(self.statuses.iter().map(|s| &s.device)) {
-            if let Some(count) = rows.get_mut(device) {
-                *count += 1;
-            } else {
-                rows.insert(device.clone(), 1);
-                order.push(device.clone());
-            }
-        }
-        let mut sizes = vec![0; parts.max(1)];
-        let mut places: HashMap<Name, usize> = HashMap::new();
-        for device in order.into_iter().filter(|device| &**device != last) {
-            let place = (0..sizes.len()).min_by_key(|place| sizes[*place]).unwrap_or(0);
-            sizes[place] += rows.get(&device).copied().unwrap_or(0);
-            places.insert(device, place);
-        }
-        let (mut made, mut rest) = (vec![Batch::default(); sizes.len()], Batch::default());
-        for sample in self.samples {
-            let part = places.get(&sample.device).and_then(|place| made.get_mut(*place));
-            part.unwrap_or(&mut rest).samples.push(sample);
-        }
-        for status in self.statuses {
-            let part = places.get(&status.device).and_then(|place| made.get_mut(*place));
-            part.unwrap_or(&mut rest).statuses.push(status);
-        }
-        made.retain(|part| !part.is_empty());
-        (made, rest)
-    }
-
     /// The same rows in batches of at most `rows`: the samples in their order, then the statuses in theirs.
     pub fn split(self, rows: usize) -> Vec<Batch> {
         if self.len() <= rows {
@@ -179,44 +144,6 @@ mod tests {
                 again.append(part);
             }
             assert_eq!(whole, again);
-        }
-    }
-
-    #[test]
-    fn each_device_is_in_one_part() {
-        let sample = |device: usize, i: usize| Sample {
-            device: format!("D{device}").into(),
-            metric: "m".into(),
-            time: i as i64,
-            value: 0.0,
-        };
-        // Device 9 has half of the rows; the collector's come last.
-        let samples: Vec<Sample> = (0..200)
-            .map(|i| sample(if i % 2 == 0 { 9 } else { i % 7 }, i))
-            .collect();
-        let whole = Batch {
-            samples,
-            statuses: batch(0, 3).statuses,
-        };
-        for parts in 1..5 {
-            let (made, last) = whole.clone().by_device(parts, "D3");
-            assert!(!made.is_empty() && made.len() <= parts.max(1));
-            let of = |batch: &Batch| -> Vec<Name> { batch.samples.iter().map(|s| s.device.clone()).collect() };
-            assert!(!last.is_empty() && of(&last).iter().all(|device| &**device == "D3"));
-            let mut again = last;
-            for (place, part) in made.iter().enumerate() {
-                assert!(
-                    part.samples.is_sorted_by_key(|s| s.time),
-                    "in the order in which they came"
-                );
-                for other in &made[place + 1..] {
-                    assert!(of(part).iter().all(|device| !of(other).contains(device)));
-                }
-                again.append(part.clone());
-            }
-            assert!(made.iter().all(|part| part.len() <= 103 || parts == 1));
-            again.samples.sort_by_key(|s| s.time);
-            assert_eq!(again, whole);
         }
     }
 }

@@ -1,43 +1,73 @@
-//! Carries batches to the database: straight when it answers, by way of the spool when it does not.
+//! Brings batches to the database: straight when it answers, by way of the spool when it does not.
 //!
-//! Nothing is lost as long as the spool has room. When it has none, new batches are not taken: they are counted, logged,
-//! and shown by `/health`. The loss goes on until a round is complete, so the collector's own beat is lost with its
-//! round and the devices are unknown for that time, not down.
+//! Nothing is lost as long as the spool has room. When it has none, a source that acknowledges is kept waiting. Batches of the
+//! others are not taken: they are counted, logged, and shown by `/health`. Such a loss goes on until a round is complete, whose
+//! heartbeat stays away, so that the devices are unknown for that time, not down.
+//!
+//! One attempt to write is under way at a time, in a task of its own: whatever it waits for, batches go on to be taken.
 
+use super::batch::Batch;
+use super::heartbeats::Heartbeats;
+use super::output::{Message, Outcome, Parcel, Receipt};
+use super::spool::{Kept, Spool, Waiting};
 use crate::error::Error;
-use crate::pipeline::batch::Batch;
-use crate::pipeline::spool::{Kept, Spool};
 use crate::runtime::metrics::Metrics;
-use crate::runtime::shutdown::Shutdown;
 use crate::runtime::time_grid::{Micros, text};
 use crate::settings::Common;
 use crate::sink::backoff::Backoff;
-use crate::sink::link::Link;
 use crate::sink::trouble::Trouble;
-use crate::source::simulation::fleet::Fleet;
+use crate::sink::writers::Writers;
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 use tokio::sync::mpsc;
-use tokio::time::{Instant, sleep_until, timeout_at};
+use tokio::task::{JoinError, JoinHandle};
+use tokio::time::{Instant, sleep_until};
 
-/// The one who carries.
+/// What comes while a batch is being written waits for it, and then travels together; but no longer than this. Then the batch,
+/// and what has come behind it, goes to the spool.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// The one who delivers.
 #[derive(Debug)]
 pub struct Delivery {
-    link: Link,
+    /// None while they are under way.
+    writers: Option<Writers>,
+    under_way: Option<Attempt>,
     spool: Spool,
+    heartbeats: Heartbeats,
     backoff: Backoff,
     metrics: Arc<Metrics>,
-    fleet: Fleet,
     /// Most rows that travel together.
     rows: usize,
-    /// The last try failed.
-    away: bool,
-    /// For this reason.
+    /// Why the last try failed.
     trouble: Option<Trouble>,
     next_try: Instant,
     /// What is lost at the moment.
     loss: Option<Loss>,
+    /// Of sources that wait for room.
+    held: VecDeque<Message>,
+}
+
+/// A try to write something.
+#[derive(Debug)]
+struct Attempt {
+    task: JoinHandle<(Writers, Result<(), Error>)>,
+    since: Instant,
+    load: Load,
+}
+
+#[derive(Debug)]
+enum Load {
+    /// Only whether the database is back.
+    Nothing,
+    /// The first of the spool.
+    Spooled(Waiting),
+    /// Straight from the sources, which wait to hear of it.
+    Fresh(Arc<Batch>, Vec<Receipt>),
+    /// The same, put into the empty spool meanwhile: it is the first there.
+    Copied,
 }
 
 /// New data that found no place.
@@ -59,7 +89,7 @@ impl Loss {
 
 impl Delivery {
     /// Begins with what an earlier process left in the spool.
-    pub fn new(link: Link, spool: Spool, common: &Common, metrics: Arc<Metrics>) -> Self {
+    pub fn new(writers: Writers, spool: Spool, heartbeats: Heartbeats, common: &Common, metrics: Arc<Metrics>) -> Self {
         if !spool.is_empty() {
             tracing::info!(
                 batches = spool.batches(),
@@ -68,46 +98,352 @@ impl Delivery {
             );
         }
         let mut delivery = Delivery {
-            away: !link.is_open(),
-            trouble: None,
-            link,
+            trouble: (!writers.is_open()).then_some(Trouble::Away),
+            writers: Some(writers),
+            under_way: None,
             spool,
+            heartbeats,
             backoff: Backoff::new(common.retry_max),
             metrics,
-            fleet: common.fleet(),
             rows: common.rows(),
             next_try: Instant::now(),
             loss: None,
+            held: VecDeque::new(),
         };
         delivery.count_spool();
         delivery
     }
 
-    /// Carries until the inbox is closed, then for `grace` at most tries to bring home what is left. Stops early where a
-    /// statement hangs after an end was asked for.
-    pub async fn run(mut self, mut inbox: mpsc::Receiver<Batch>, mut shutdown: Shutdown, grace: Duration) {
+    /// Delivers until the sources have ended, then for `grace` at most tries to bring home what is left.
+    pub(crate) async fn run(mut self, mut messages: mpsc::Receiver<Message>, grace: Duration) -> Result<(), Error> {
+        let mut deadline = None;
         loop {
-            let idle = self.spool.is_empty() && !self.away;
+            self.begin();
+            if deadline.is_some_and(|deadline| Instant::now() >= deadline || self.is_idle()) {
+                break;
+            }
+            let wake = self
+                .wakes_at()
+                .min(deadline.unwrap_or_else(|| Instant::now() + PATIENCE));
+            let listens = deadline.is_none() && self.listens();
             tokio::select! {
                 biased;
-                batch = inbox.recv() => match batch {
-                    Some(first) if idle => {
-                        let batch = self.together(first, &mut inbox);
-                        self.carry(batch, &mut shutdown, grace).await;
-                    }
-                    Some(batch) => self.keep(&batch),
-                    None => break,
+                done = done(&mut self.under_way) => self.end_attempt(done)?,
+                message = messages.recv(), if listens => match message {
+                    Some(message) => self.take(message, &mut messages),
+                    None => deadline = Some(Instant::now() + grace),
                 },
-                () = sleep_until(self.next_try), if !idle => self.carry_oldest(&mut shutdown, grace).await,
+                () = sleep_until(wake) => self.look_after(),
             }
         }
-        let deadline = Instant::now() + grace;
-        while (!self.spool.is_empty()) && Instant::now() < deadline {
-            _ = timeout_at(deadline, sleep_until(self.next_try)).await;
-            self.carry_oldest(&mut shutdown, deadline.saturating_duration_since(Instant::now()))
-                .await;
-        }
         self.end_loss();
+        self.give_up();
+        Ok(())
+    }
+
+    /// Nothing is under way, and nothing waits.
+    fn is_idle(&self) -> bool {
+        self.under_way.is_none() && self.spool.is_empty()
+    }
+
+    /// What comes is better left where it is for a moment, to travel together.
+    fn listens(&self) -> bool {
+        !matches!(
+            self.under_way,
+            Some(Attempt {
+                load: Load::Fresh(..),
+                ..
+            })
+        )
+    }
+
+    fn wakes_at(&self) -> Instant {
+        match &self.under_way {
+            Some(Attempt {
+                load: Load::Fresh(..),
+                since,
+                ..
+            }) => *since + PATIENCE,
+            None if self.trouble.is_some() || !self.spool.is_empty() => self.next_try,
+            _ => Instant::now() + PATIENCE,
+        }
+    }
+
+    /// Begins an attempt, where one is due.
+    fn begin(&mut self) {
+        let due = self.trouble.is_some() || !self.spool.is_empty();
+        if self.under_way.is_some() || !due || Instant::now() < self.next_try {
+            return;
+        }
+        let load = match self.spool.oldest(self.rows) {
+            Ok(Some(waiting)) => Load::Spooled(waiting),
+            Ok(None) => Load::Nothing,
+            Err(error) => {
+                tracing::error!(%error, "the spool cannot be read");
+                self.next_try = Instant::now() + self.backoff.pause();
+                return;
+            }
+        };
+        // What cannot be read any more was passed.
+        self.count_spool();
+        let batch = match &load {
+            Load::Spooled(waiting) => waiting.batch.clone(),
+            _ => Arc::default(),
+        };
+        if !batch.is_empty() || self.trouble.is_some() {
+            self.attempt(batch, load);
+        }
+    }
+
+    fn attempt(&mut self, batch: Arc<Batch>, load: Load) {
+        let Some(mut writers) = self.writers.take() else {
+            return;
+        };
+        let guard = self.spool.guard();
+        let task = tokio::spawn(async move {
+            let written = async {
+                writers.open(|database| guard.admits(database)).await?;
+                writers.write(&batch).await
+            };
+            let written = written.await;
+            (writers, written)
+        });
+        self.under_way = Some(Attempt {
+            task,
+            since: Instant::now(),
+            load,
+        });
+    }
+
+    fn end_attempt(&mut self, done: Result<(Writers, Result<(), Error>), JoinError>) -> Result<(), Error> {
+        let load = self.under_way.take().map_or(Load::Nothing, |attempt| attempt.load);
+        let (writers, written) = match done {
+            Ok(done) => done,
+            Err(panic) => {
+                tracing::error!(%panic, "writing ended");
+                self.put_away(load);
+                return Err(Error::Ended("writer"));
+            }
+        };
+        if let Some(Err(error)) = writers.database().map(|database| self.spool.belongs_to(database)) {
+            // It was asked before anything was written.
+            tracing::error!(%error, "the database has changed");
+        }
+        self.writers = Some(writers);
+        match written {
+            Ok(()) => {
+                self.trouble = None;
+                self.backoff.reset();
+                self.next_try = Instant::now();
+                self.delivered(load);
+            }
+            Err(error) => {
+                self.note(&error);
+                self.put_away(load);
+            }
+        }
+        self.retry_held();
+        self.count_spool();
+        Ok(())
+    }
+
+    fn delivered(&mut self, load: Load) {
+        let first = match load {
+            Load::Nothing => return,
+            Load::Fresh(_, receipts) => return give(receipts, Outcome::Written),
+            Load::Spooled(waiting) => Some(waiting),
+            Load::Copied => self.spool.oldest(1).ok().flatten(),
+        };
+        if let Some(first) = first {
+            self.spool.delivered(&first);
+        }
+        if self.spool.is_empty() {
+            tracing::info!("everything that waited is delivered");
+        }
+    }
+
+    /// What was not written goes to the spool, unless it is there.
+    fn put_away(&mut self, load: Load) {
+        if let Load::Fresh(batch, receipts) = load {
+            match self.keep(&batch) {
+                true => give(receipts, Outcome::Spooled),
+                false => {
+                    self.lose(&batch);
+                    give(receipts, Outcome::Lost);
+                }
+            }
+        }
+        self.count_spool();
+    }
+
+    fn note(&mut self, error: &Error) {
+        let (tries, trouble) = (self.backoff.tries(), error.trouble());
+        let pause = self.backoff.pause();
+        self.next_try = Instant::now() + pause;
+        // Said at once, and then ever more rarely.
+        if self.trouble.replace(trouble) == Some(trouble) && tries > 0 && !tries.is_power_of_two() {
+            return;
+        }
+        let tries = tries + 1;
+        match trouble {
+            Trouble::Away => tracing::warn!(%error, tries, ?pause, "the database is away; data go to the spool"),
+            _ => {
+                let kind = trouble.name();
+                tracing::error!(%error, kind, tries, ?pause, "the database takes nothing; data go to the spool until this is mended");
+            }
+        }
+    }
+
+    /// An attempt takes long: what it has in hand is made safe, and what comes behind it is taken.
+    fn look_after(&mut self) {
+        if let Some(Attempt {
+            load: load @ Load::Fresh(..),
+            since,
+            ..
+        }) = &mut self.under_way
+            && since.elapsed() >= PATIENCE
+            && let Load::Fresh(batch, receipts) = std::mem::replace(load, Load::Copied)
+        {
+            if self.keep(&batch) {
+                give(receipts, Outcome::Spooled);
+            } else if let Some(attempt) = &mut self.under_way {
+                // There is nowhere to put it: everybody waits.
+                (attempt.load, attempt.since) = (Load::Fresh(batch, receipts), Instant::now());
+            }
+            self.count_spool();
+        }
+    }
+
+    /// A message, and where nothing is in its way what has gathered behind it: straight to the database. Else to the spool.
+    fn take(&mut self, message: Message, messages: &mut mpsc::Receiver<Message>) {
+        if !self.is_idle() || self.trouble.is_some() || !self.held.is_empty() || self.loss.is_some() {
+            self.store(message);
+            self.count_spool();
+            return;
+        }
+        let (mut batch, mut receipts) = (Batch::default(), Vec::new());
+        let mut next = Some(message);
+        while let Some(message) = next.take() {
+            match message {
+                Message::Batch(parcel) => {
+                    batch.append(parcel.batch);
+                    receipts.push(parcel.receipt);
+                }
+                Message::Observed { source, times } => batch.append(self.heartbeats.observed(source, &times)),
+            }
+            if batch.len() < self.rows {
+                next = messages.try_recv().ok();
+            }
+        }
+        let batch = Arc::new(batch);
+        if !batch.is_empty() {
+            self.attempt(batch.clone(), Load::Fresh(batch, receipts));
+        }
+    }
+
+    /// A message to the spool; that of a source that rather waits is held where there is no room.
+    fn store(&mut self, message: Message) {
+        let waits = |held: &Message, source| match held {
+            Message::Batch(parcel) => parcel.source == source,
+            Message::Observed { source: other, .. } => *other == source,
+        };
+        let source = match &message {
+            Message::Batch(parcel) => parcel.source,
+            Message::Observed { source, .. } => *source,
+        };
+        if self.held.iter().any(|held| waits(held, source)) {
+            self.held.push_back(message);
+            return;
+        }
+        match message {
+            Message::Batch(parcel) => {
+                if let Some(parcel) = self.store_parcel(parcel) {
+                    self.held.push_back(Message::Batch(parcel));
+                }
+            }
+            Message::Observed { source, times } => self.observed(source, &times),
+        }
+    }
+
+    /// Gives a parcel back that found no room and can wait.
+    fn store_parcel(&mut self, parcel: Parcel) -> Option<Parcel> {
+        if (self.loss.is_none() || parcel.patient) && self.keep(&parcel.batch) {
+            parcel.receipt.give(Outcome::Spooled);
+            return None;
+        }
+        if parcel.patient {
+            return Some(parcel);
+        }
+        self.lose(&parcel.batch);
+        parcel.receipt.give(Outcome::Lost);
+        None
+    }
+
+    /// The heartbeats of a round; not of one in which something was lost.
+    fn observed(&mut self, source: usize, times: &[Micros]) {
+        let heartbeats = self.heartbeats.observed(source, times);
+        match self.loss.is_some() {
+            true if self.spool.has_room() => self.end_loss(),
+            true => {}
+            false if heartbeats.is_empty() || self.keep(&heartbeats) => {}
+            // Nobody has looked, as far as anybody will know.
+            false => self.loss = Some(Loss::default()),
+        }
+    }
+
+    fn retry_held(&mut self) {
+        while self.spool.has_room()
+            && let Some(message) = self.held.pop_front()
+        {
+            match message {
+                Message::Batch(parcel) => {
+                    if let Some(parcel) = self.store_parcel(parcel) {
+                        return self.held.push_front(Message::Batch(parcel));
+                    }
+                }
+                Message::Observed { source, times } => self.observed(source, &times),
+            }
+        }
+    }
+
+    /// Whether it is in the spool.
+    fn keep(&mut self, batch: &Batch) -> bool {
+        match self.spool.push(batch) {
+            Ok(Kept::Safe) => true,
+            Ok(Kept::Full) => {
+                if self.loss.is_none() {
+                    tracing::error!("the spool is full; new data are not taken until it empties (see --spool-max)");
+                }
+                false
+            }
+            Err(error) => {
+                if self.loss.is_none() {
+                    tracing::error!(%error, "the spool cannot be written; new data are not taken");
+                }
+                false
+            }
+        }
+    }
+
+    fn lose(&mut self, batch: &Batch) {
+        self.loss.get_or_insert_default().add(batch);
+        self.metrics.lost.fetch_add(batch.len() as u64, Relaxed);
+    }
+
+    fn end_loss(&mut self) {
+        if let Some(Loss { rows, span }) = self.loss.take() {
+            let (from, to) = span.map(|(from, to)| (text(from), text(to))).unwrap_or_default();
+            tracing::error!(rows, from, to, "rows were lost");
+        }
+    }
+
+    /// The end has come: what is under way is made safe, and what waits stays.
+    fn give_up(&mut self) {
+        if let Some(Attempt { task, load, .. }) = self.under_way.take() {
+            task.abort();
+            self.put_away(load);
+        }
+        self.count_spool();
         if !self.spool.is_empty() {
             let (batches, bytes) = (self.spool.batches(), self.spool.bytes());
             tracing::warn!(
@@ -118,126 +454,28 @@ impl Delivery {
         }
     }
 
-    /// What has gathered in the inbox while the last batch was written travels in one statement.
-    fn together(&self, mut batch: Batch, inbox: &mut mpsc::Receiver<Batch>) -> Batch {
-        while batch.len() < self.rows
-            && let Ok(next) = inbox.try_recv()
-        {
-            batch.append(next);
-        }
-        batch
-    }
-
-    /// A new batch while nothing waits: straight to the database, to the spool if that fails.
-    async fn carry(&mut self, batch: Batch, shutdown: &mut Shutdown, grace: Duration) {
-        if !self.attempt(&batch, shutdown, grace).await {
-            self.keep(&batch);
-        }
-    }
-
-    /// The oldest batch of the spool; without one, only sees whether the database is back.
-    async fn carry_oldest(&mut self, shutdown: &mut Shutdown, grace: Duration) {
-        let waiting = match self.spool.oldest(self.rows) {
-            Ok(waiting) => waiting,
-            Err(error) => {
-                tracing::error!(%error, "the spool cannot be read");
-                self.next_try = Instant::now() + self.backoff.pause();
-                return;
-            }
-        };
-        let nothing = Batch::default();
-        let batch = waiting.as_ref().map_or(&nothing, |waiting| &waiting.batch);
-        if self.attempt(batch, shutdown, grace).await
-            && let Some(waiting) = waiting
-        {
-            self.spool.delivered(&waiting);
-            if self.spool.is_empty() {
-                tracing::info!("everything that waited is delivered");
-            }
-        }
-        self.count_spool();
-    }
-
-    /// One try; keeps the time of the next.
-    async fn attempt(&mut self, batch: &Batch, shutdown: &mut Shutdown, grace: Duration) -> bool {
-        let hurried = async {
-            shutdown.requested().await;
-            tokio::time::sleep(grace).await;
-        };
-        let Delivery { link, spool, .. } = self;
-        let writing = async {
-            link.open(|database| spool.belongs_to(database)).await?;
-            link.write(batch).await
-        };
-        let written = tokio::select! {
-            written = writing => written,
-            () = hurried => Err(Error::TimedOut { doing: "writing what was in hand", seconds: grace.as_secs() }),
-        };
-        let Err(error) = written else {
-            (self.away, self.trouble) = (false, None);
-            self.backoff.reset();
-            self.next_try = Instant::now();
-            return true;
-        };
-        let (tries, trouble) = (self.backoff.tries(), error.trouble());
-        let pause = self.backoff.pause();
-        // Said at once, and then ever more rarely.
-        if self.trouble.replace(trouble) != Some(trouble) || tries.is_power_of_two() || tries == 0 {
-            let tries = tries + 1;
-            match trouble {
-                Trouble::Away => tracing::warn!(%error, tries, ?pause, "the database is away; data go to the spool"),
-                _ => {
-                    let kind = trouble.name();
-                    tracing::error!(%error, kind, tries, ?pause, "the database takes nothing; data go to the spool until this is mended");
-                }
-            }
-        }
-        self.away = true;
-        self.next_try = Instant::now() + pause;
-        false
-    }
-
-    fn keep(&mut self, batch: &Batch) {
-        if self.loss.is_none() {
-            match self.spool.push(batch) {
-                Ok(Kept::Safe) => {}
-                Ok(Kept::Full) => {
-                    tracing::error!("the spool is full; new data are lost until it empties (see --spool-max)");
-                    self.loss = Some(Loss::default());
-                }
-                Err(error) => {
-                    tracing::error!(%error, "the spool cannot be written; new data are lost");
-                    self.loss = Some(Loss::default());
-                }
-            }
-        }
-        if let Some(loss) = &mut self.loss {
-            loss.add(batch);
-            self.metrics.lost.fetch_add(batch.len() as u64, Relaxed);
-            let ends_round = batch
-                .samples
-                .iter()
-                .any(|s| self.fleet.is_collectors_beat(&s.device, &s.metric));
-            if ends_round && self.spool.has_room() {
-                self.end_loss();
-            }
-        }
-        self.count_spool();
-    }
-
-    fn end_loss(&mut self) {
-        if let Some(Loss { rows, span }) = self.loss.take() {
-            let (from, to) = span.map(|(from, to)| (text(from), text(to))).unwrap_or_default();
-            tracing::error!(rows, from, to, "rows were lost");
-        }
-    }
-
     fn count_spool(&mut self) {
         let damaged = self.spool.losses();
         self.metrics.spool_damaged.fetch_add(damaged.records, Relaxed);
         self.metrics.lost.fetch_add(damaged.rows, Relaxed);
-        self.metrics.losing.store(self.loss.is_some(), Relaxed);
+        let losing = self.loss.is_some() || !self.held.is_empty();
+        self.metrics.losing.store(losing, Relaxed);
         self.metrics.spool_bytes.store(self.spool.bytes(), Relaxed);
         self.metrics.spool_batches.store(self.spool.batches(), Relaxed);
     }
 }
+
+/// Returns when the attempt is over; never, where there is none.
+async fn done(under_way: &mut Option<Attempt>) -> Result<(Writers, Result<(), Error>), JoinError> {
+    match under_way {
+        Some(attempt) => (&mut attempt.task).await,
+        None => std::future::pending().await,
+    }
+}
+
+fn give(receipts: Vec<Receipt>, outcome: Outcome) {
+    receipts.into_iter().for_each(|receipt| receipt.give(outcome));
+}
+
+#[cfg(test)]
+mod tests;

@@ -293,7 +293,7 @@ impl Common {
 
     /// The devices.
     pub fn fleet(&self) -> Fleet {
-        Fleet::lot(&self.collector_id, self.before as usize, self.devices as usize)
+        Fleet::lot(self.before as usize, self.devices as usize)
     }
 
     /// What shapes the simulation.

@@ -1,8 +1,17 @@
-//! The store: connections to it, what is written by them, and what its errors mean.
+//! The store.
+//!
+//! | module | what |
+//! |---|---|
+//! | [`writers`] | several connections that write at the same time |
+//! | [`ingest`] | one batch, one statement: the store's forgiving doors |
+//! | [`recorder`] | what became of it |
+//! | [`registry`] | store, metrics and devices made sure of |
+//! | [`trouble`] | what an error means |
+//! | [`backoff`] | growing pauses between tries |
 
 pub mod backoff;
 pub mod ingest;
-pub mod lanes;
-pub mod link;
+pub mod recorder;
 pub mod registry;
 pub mod trouble;
+pub mod writers;

@@ -4,9 +4,7 @@ use crate::database::Target;
 use crate::error::Error;
 use crate::pipeline::batch::Name;
 use crate::runtime::time_grid::{Micros, timestamp};
-use crate::source::simulation::ROUND_END;
-use crate::source::simulation::fleet::{Device, Fleet};
-use crate::source::simulation::metric_names::METRIC_TYPES;
+use crate::source::{Description, DeviceDescription, MetricType};
 use std::time::Duration;
 use tokio_postgres::Client;
 
@@ -17,14 +15,31 @@ const COLLECTOR_LIVENESS: f64 = 1.5;
 /// What the store must know before data come.
 #[derive(Clone, Debug)]
 pub struct Registration {
-    /// Devices and collector.
-    pub fleet: Fleet,
-    /// Time between two reports.
-    pub interval: Duration,
-    /// From when on there will be data.
-    pub since: Micros,
+    /// The collector's own device id.
+    pub collector: Name,
+    /// What is going to be sent.
+    pub sources: Vec<Description>,
+    /// Data of an earlier run that are still to come are as old as this.
+    pub waiting_since: Option<Micros>,
     /// Whether to replace what an operator has written.
     pub overwrite: bool,
+}
+
+impl Registration {
+    /// Of data that come from now on, and replaces nothing.
+    pub fn new(collector: Name, sources: Vec<Description>) -> Self {
+        Registration {
+            collector,
+            sources,
+            waiting_since: None,
+            overwrite: false,
+        }
+    }
+
+    /// How much earlier than a source says its first data may be.
+    fn before(&self, source: &Description) -> Micros {
+        self.waiting_since.map_or(0, |waiting| (source.since - waiting).max(0))
+    }
 }
 
 /// Makes sure of the store; with `create`, makes it.
@@ -61,76 +76,77 @@ async fn find(client: &Client) -> Result<(bool, bool), Error> {
 
 /// Tells the store about metrics, collector and devices; what it knows already stays as it is.
 pub async fn register(client: &Client, registration: &Registration) -> Result<(), Error> {
-    register_metrics(client).await?;
-    let Registration {
-        fleet, interval, since, ..
-    } = registration;
-    let seconds = interval.as_secs_f64();
-    let collector = Particulars {
-        id: &fleet.collector,
-        name: "Collector",
-        device_type: "collector",
-        location: None,
-    };
-    // It is expected from its own first beat on, which comes at the end of the first round.
-    let first_beat = since + (seconds * 1e6 * ROUND_END) as Micros;
-    let as_collector = Registration {
-        since: first_beat,
-        ..registration.clone()
-    };
-    insert(
-        client,
-        &as_collector,
-        &[collector],
-        Some(seconds * COLLECTOR_LIVENESS),
-        None,
-    )
-    .await?;
-    let devices: Vec<Particulars<'_>> = fleet.devices.iter().map(Particulars::of).collect();
-    insert(client, registration, &devices, None, Some(&fleet.collector)).await?;
-
-    let ids: Vec<&str> = devices.iter().map(|d| d.id).collect();
-    warn_of_differences(client, &ids, seconds, &fleet.collector).await?;
-    commission(client, &ids, *since).await?;
-    commission(client, &[&fleet.collector], first_beat).await
-}
-
-struct Particulars<'a> {
-    id: &'a str,
-    name: &'a str,
-    device_type: &'a str,
-    location: Option<&'a str>,
-}
-
-impl<'a> Particulars<'a> {
-    fn of(device: &'a Device) -> Self {
-        Particulars {
-            id: &device.id,
-            name: &device.name,
-            device_type: device.kind.device_type(),
-            location: Some(&device.location),
-        }
+    let Registration { collector, sources, .. } = registration;
+    for source in sources {
+        register_metrics(client, &source.metrics).await?;
     }
+    // It beats as often as the source that is asked most often, and is expected from its own first beat on.
+    let Some(interval) = sources.iter().map(|source| source.interval).min() else {
+        return Ok(());
+    };
+    let first_beats = sources
+        .iter()
+        .map(|source| source.first_observed - registration.before(source));
+    let first_beat = first_beats.min().unwrap_or_default();
+    let itself = [DeviceDescription {
+        id: collector.clone(),
+        name: "Collector".to_owned(),
+        device_type: "collector".to_owned(),
+        location: None,
+    }];
+    let as_collector = Particulars {
+        interval,
+        liveness: Some(interval.as_secs_f64() * COLLECTOR_LIVENESS),
+        observer: None,
+        since: first_beat,
+        overwrite: registration.overwrite,
+    };
+    insert(client, &itself, &as_collector).await?;
+    for source in sources {
+        let as_device = Particulars {
+            interval: source.interval,
+            liveness: None,
+            observer: Some(collector),
+            since: source.since - registration.before(source),
+            overwrite: registration.overwrite,
+        };
+        insert(client, &source.devices, &as_device).await?;
+        let ids: Vec<&str> = source.devices.iter().map(|device| &*device.id).collect();
+        warn_of_differences(client, &ids, source.interval, collector).await?;
+        commission(client, &ids, as_device.since).await?;
+    }
+    commission(client, &[collector], first_beat).await
 }
 
-async fn insert(
-    client: &Client,
-    registration: &Registration,
-    devices: &[Particulars<'_>],
+/// What is the same for several devices.
+struct Particulars<'a> {
+    interval: Duration,
+    /// In seconds; none: the store's rule.
     liveness: Option<f64>,
-    observer: Option<&str>,
-) -> Result<(), Error> {
-    let ids: Vec<&str> = devices.iter().map(|d| d.id).collect();
-    let names: Vec<&str> = devices.iter().map(|d| d.name).collect();
-    let types: Vec<&str> = devices.iter().map(|d| d.device_type).collect();
-    let locations: Vec<Option<&str>> = devices.iter().map(|d| d.location).collect();
-    let (seconds, since) = (registration.interval.as_secs_f64(), timestamp(registration.since));
-    let overwrite = registration.overwrite;
+    observer: Option<&'a str>,
+    since: Micros,
+    overwrite: bool,
+}
+
+async fn insert(client: &Client, devices: &[DeviceDescription], same: &Particulars<'_>) -> Result<(), Error> {
+    let ids: Vec<&str> = devices.iter().map(|device| &*device.id).collect();
+    let names: Vec<&str> = devices.iter().map(|device| device.name.as_str()).collect();
+    let types: Vec<&str> = devices.iter().map(|device| device.device_type.as_str()).collect();
+    let locations: Vec<Option<&str>> = devices.iter().map(|device| device.location.as_deref()).collect();
+    let (seconds, since) = (same.interval.as_secs_f64(), timestamp(same.since));
     client
         .execute(
             include_str!("../../sql/register_devices.sql"),
             &[
-                &ids, &names, &types, &locations, &seconds, &liveness, &observer, &since, &overwrite,
+                &ids,
+                &names,
+                &types,
+                &locations,
+                &seconds,
+                &same.liveness,
+                &same.observer,
+                &since,
+                &same.overwrite,
             ],
         )
         .await
@@ -149,13 +165,13 @@ async fn commission(client: &Client, ids: &[&str], since: Micros) -> Result<(), 
     Ok(())
 }
 
-async fn register_metrics(client: &Client) -> Result<(), Error> {
-    let names: Vec<&str> = METRIC_TYPES.iter().map(|m| m.metric).collect();
-    let units: Vec<Option<&str>> = METRIC_TYPES.iter().map(|m| m.unit).collect();
-    let kinds: Vec<&str> = METRIC_TYPES.iter().map(|m| m.kind).collect();
-    let minima: Vec<Option<f64>> = METRIC_TYPES.iter().map(|m| m.minimum).collect();
-    let maxima: Vec<Option<f64>> = METRIC_TYPES.iter().map(|m| m.maximum).collect();
-    let texts: Vec<&str> = METRIC_TYPES.iter().map(|m| m.description).collect();
+async fn register_metrics(client: &Client, types: &[MetricType]) -> Result<(), Error> {
+    let names: Vec<&str> = types.iter().map(|m| m.metric).collect();
+    let units: Vec<Option<&str>> = types.iter().map(|m| m.unit).collect();
+    let kinds: Vec<&str> = types.iter().map(|m| m.kind).collect();
+    let minima: Vec<Option<f64>> = types.iter().map(|m| m.minimum).collect();
+    let maxima: Vec<Option<f64>> = types.iter().map(|m| m.maximum).collect();
+    let texts: Vec<&str> = types.iter().map(|m| m.description).collect();
     client
         .execute(
             include_str!("../../sql/register_metrics.sql"),
@@ -166,11 +182,11 @@ async fn register_metrics(client: &Client) -> Result<(), Error> {
     Ok(())
 }
 
-async fn warn_of_differences(client: &Client, ids: &[&str], seconds: f64, collector: &Name) -> Result<(), Error> {
+async fn warn_of_differences(client: &Client, ids: &[&str], interval: Duration, collector: &Name) -> Result<(), Error> {
     let row = client
         .query_one(
             include_str!("../../sql/differing_devices.sql"),
-            &[&ids, &seconds, &&**collector],
+            &[&ids, &interval.as_secs_f64(), &&**collector],
         )
         .await
         .map_err(Error::statement("comparing the devices"))?;

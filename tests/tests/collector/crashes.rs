@@ -117,7 +117,7 @@ fn what_waits_in_the_spool_survives_kills() {
     first.kill();
     for run in 2..5 {
         let again = Simulation::start(&folder, run, &uri);
-        again.wait_until_log_has("simulating");
+        again.wait_until_log_has("collecting");
         assert!(again.metric("spool_batches") >= waiting, "{}", again.log());
         let more = waiting + 3.0;
         again.wait_until("spooling", |s| s.metric("spool_batches") > more);

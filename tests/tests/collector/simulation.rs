@@ -25,9 +25,14 @@ pub(crate) struct Simulation {
 
 impl Simulation {
     pub(crate) fn start(folder: &Path, run: u32, uri: &str) -> Self {
+        Self::start_with_grace(folder, run, uri, "2s")
+    }
+
+    /// As [`Simulation::start`]; at its end it has so long to bring home what is left.
+    pub(crate) fn start_with_grace(folder: &Path, run: u32, uri: &str, grace: &str) -> Self {
         let (log, truth) = (folder.join(format!("log{run}")), folder.join(format!("truth{run}")));
         let child = Self::command(folder, uri)
-            .arg("--truth")
+            .args(["--grace", grace, "--truth"])
             .arg(&truth)
             .stderr(fs::File::create(&log).unwrap())
             .spawn()
@@ -47,7 +52,7 @@ impl Simulation {
         command
             // So many that some fail whatever the time of day: live data are of the present.
             .args(["simulate", "--interval", "200ms", "--trouble", "18", "--devices", "60"])
-            .args(["--retry-max", "500ms", "--grace", "2s", "--calculate-every", "0"])
+            .args(["--retry-max", "500ms", "--calculate-every", "0"])
             .args(["--metrics-listen", "127.0.0.1:0", "--spool-dir"])
             .arg(folder.join("spool"))
             .env("IOT_KPI_DATABASE_URL", uri);

@@ -114,7 +114,7 @@ fn rows_that_are_refused_are_kept_and_sent_again() {
     let database = shared().store("dead_letters");
     let mut client = database.client();
     client.batch_execute(MINDING).unwrap();
-    let simulation = Simulation::start(&folder, 1, &database.uri());
+    let simulation = Simulation::start_with_grace(&folder, 1, &database.uri(), "60s");
     let dead = ["TEMP_001", "HUMID_001", "MOTION_001", "AIR_001"];
     simulation.wait_until("storing", |s| s.metric("stored_total") > 3000.0);
     let (status, health) = simulation.health();

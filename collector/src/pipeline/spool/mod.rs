@@ -102,10 +102,31 @@ pub struct Loss {
 #[derive(Debug)]
 pub struct Waiting {
     /// All of them in one.
-    pub batch: Batch,
+    pub batch: Arc<Batch>,
     segment: PathBuf,
     offset: u64,
     end: Position,
+}
+
+/// Tells the database that is waited for from others.
+#[derive(Clone, Debug)]
+pub struct Guard {
+    folder: PathBuf,
+    waiting: Vec<DatabaseId>,
+}
+
+impl Guard {
+    /// An error where batches wait for another database than this one.
+    pub fn admits(&self, database: &DatabaseId) -> Result<(), Error> {
+        match self.waiting.iter().find(|waiting| !waiting.may_be(database)) {
+            None => Ok(()),
+            Some(other) => Err(Error::OtherDatabase {
+                folder: self.folder.clone(),
+                waiting: other.to_string(),
+                found: database.to_string(),
+            }),
+        }
+    }
 }
 
 impl Spool {
@@ -140,16 +161,21 @@ impl Spool {
         self.bytes() <= self.max / 10 * 9
     }
 
+    /// Knows which databases are waited for.
+    pub fn guard(&self) -> Guard {
+        Guard {
+            folder: self.folder.clone(),
+            waiting: self
+                .segments
+                .iter()
+                .filter_map(|segment| segment.database.clone())
+                .collect(),
+        }
+    }
+
     /// From now on batches wait for this database; an error where others wait for another one.
     pub fn belongs_to(&mut self, database: &DatabaseId) -> Result<(), Error> {
-        let mut others = self.segments.iter().filter_map(|segment| segment.database.as_ref());
-        if let Some(other) = others.find(|other| !other.may_be(database)) {
-            return Err(Error::OtherDatabase {
-                folder: self.folder.clone(),
-                waiting: other.to_string(),
-                found: database.to_string(),
-            });
-        }
+        self.guard().admits(database)?;
         self.database = Some(database.clone());
         Ok(())
     }
@@ -239,24 +265,25 @@ impl Spool {
 
     /// The oldest batches, as many together as `rows` rows hold, at least one.
     pub fn oldest(&mut self, rows: usize) -> Result<Option<Waiting>, Error> {
-        let Some(mut waiting) = self.first()? else {
+        let Some((mut together, mut waiting)) = self.first()? else {
             return Ok(None);
         };
         // What cannot be read is left for the time when it is the first.
         while let Some(segment) = self.segments.front()
             && let Ok(Next::Record { batch, at, offset }) = segment.next(&*self.disk, &mut self.window, waiting.offset)
             && at.is_none_or(|at| at == waiting.end)
-            && waiting.batch.len() + batch.len() <= rows
+            && together.len() + batch.len() <= rows
         {
             waiting.end = waiting.end.after(batch.len() as u64);
             waiting.offset = offset;
-            waiting.batch.append(batch);
+            together.append(batch);
         }
+        waiting.batch = Arc::new(together);
         Ok(Some(waiting))
     }
 
     /// The oldest batch that can be read. What cannot be is passed, and counted.
-    fn first(&mut self) -> Result<Option<Waiting>, Error> {
+    fn first(&mut self) -> Result<Option<(Batch, Waiting)>, Error> {
         while let Some(segment) = self.segments.front_mut() {
             match segment.next(&*self.disk, &mut self.window, self.offset) {
                 Ok(Next::Record { batch, at, offset }) => {
@@ -264,12 +291,13 @@ impl Spool {
                     let (at, segment) = (at.unwrap_or(self.expected), segment.path.clone());
                     self.pass(at);
                     let end = at.after(batch.len() as u64);
-                    return Ok(Some(Waiting {
-                        batch,
+                    let waiting = Waiting {
+                        batch: Arc::default(),
                         segment,
                         offset,
                         end,
-                    }));
+                    };
+                    return Ok(Some((batch, waiting)));
                 }
                 Ok(Next::Damage { records, offset, .. }) => {
                     segment.damaged = true;
@@ -322,8 +350,6 @@ impl Spool {
         }
         if let Some(next) = self.segments.front() {
             self.offset = next.start;
-            // Behind this point, never before: what a failed write has left is no gap.
-            self.expected = self.expected.min(next.first);
         }
         self.window.forget();
         let Segment {

@@ -1,7 +1,6 @@
-//! The devices and their places.
+//! The simulated devices, and where they are.
 
 use crate::pipeline::batch::Name;
-use crate::source::simulation::metric_names;
 
 /// What a device is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -60,7 +59,7 @@ impl Kind {
     }
 
     /// The building of the first device of its kind, as a letter's place, and the spot in every building.
-    fn place(self) -> (u8, &'static str) {
+    fn site(self) -> (u8, &'static str) {
         match self {
             Kind::Temperature => (0, "Floor 1"),
             Kind::Humidity => (0, "Floor 2"),
@@ -86,7 +85,7 @@ pub struct Device {
 
 impl Device {
     fn numbered(kind: Kind, number: usize) -> Self {
-        let (building, spot) = kind.place();
+        let (building, spot) = kind.site();
         let letter = char::from(b'A' + ((usize::from(building) + number - 1) % 26) as u8);
         let title = kind.title();
         Device {
@@ -102,35 +101,25 @@ impl Device {
     }
 }
 
-/// The devices and the collector that watches them.
+/// The simulated devices.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fleet {
-    /// The collector's own device id.
-    pub collector: Name,
-    /// The watched devices.
+    /// In the order of their numbers.
     pub devices: Vec<Device>,
 }
 
 impl Fleet {
     /// A fleet of `count` devices: the five kinds in turn, numbered on.
-    pub fn new(collector: &str, count: usize) -> Self {
-        Self::lot(collector, 0, count)
+    pub fn new(count: usize) -> Self {
+        Self::lot(0, count)
     }
 
     /// As [`Fleet::new`], after so many other fleets of the same size.
-    pub fn lot(collector: &str, before: usize, count: usize) -> Self {
+    pub fn lot(before: usize, count: usize) -> Self {
         let devices = (before * count..(before + 1) * count)
             .map(|i| Device::numbered(KINDS[i % KINDS.len()], i / KINDS.len() + 1))
             .collect();
-        Fleet {
-            collector: collector.into(),
-            devices,
-        }
-    }
-
-    /// Whether a sample by this device and of this metric is the collector's own sign of life.
-    pub fn is_collectors_beat(&self, device: &str, metric: &str) -> bool {
-        device == &*self.collector && metric == metric_names::HEARTBEAT
+        Fleet { devices }
     }
 }
 
@@ -140,7 +129,7 @@ mod tests {
 
     #[test]
     fn the_five_devices_and_their_places() {
-        let fleet = Fleet::new("collector-1", 5);
+        let fleet = Fleet::new(5);
         let seen: Vec<_> = fleet
             .devices
             .iter()
@@ -160,12 +149,12 @@ mod tests {
 
     #[test]
     fn a_larger_fleet_numbers_on_without_twins() {
-        let fleet = Fleet::new("c", 10_000);
+        let fleet = Fleet::new(10_000);
         let ids: std::collections::HashSet<_> = fleet.devices.iter().map(|d| d.id.clone()).collect();
         assert_eq!(ids.len(), 10_000);
         assert_eq!(&*fleet.devices[5].id, "TEMP_002");
         assert_eq!(&*fleet.devices[9_999].id, "CAM_2000");
-        assert_eq!(fleet.devices[..5], Fleet::new("c", 5).devices);
-        assert_eq!(fleet.devices[14..21], Fleet::lot("d", 2, 7).devices);
+        assert_eq!(fleet.devices[..5], Fleet::new(5).devices);
+        assert_eq!(fleet.devices[14..21], Fleet::lot(2, 7).devices);
     }
 }

@@ -184,7 +184,7 @@ mod tests {
     #[test]
     fn totals_are_the_samples() {
         let grid = TimeGrid::new(Duration::from_secs(60));
-        let fleet = Fleet::new("c", 5);
+        let fleet = Fleet::new(5);
         let simulator = Simulator::new(
             Scenario {
                 seed: 3,

@@ -1,21 +1,37 @@
-//! A stretch of the past, as batches: day by day, and within a day a few devices at a time, the collector last.
+//! A stretch of the past, as batches: day by day, and within a day a few devices at a time.
 //!
 //! By device, because the store keeps rows that way; a few, so that several connections can write a batch, each for
-//! devices of its own; the collector last, because a device whose collector was not there is unknown and not down, so
-//! that a half-written day accuses nobody.
+//! devices of its own. Only when all of a day is made is it said that somebody has looked: a device whose collector was not there
+//! is unknown and not down, so that a half-written day accuses nobody.
 
+use super::fleet::Fleet;
+use super::ground_truth::{GroundTruth, Run};
+use super::{ROUND_END, Report, Scenario, Simulator};
 use crate::error::Error;
 use crate::pipeline::batch::Batch;
+use crate::pipeline::output::Output;
+use crate::runtime::shutdown::Shutdown;
 use crate::runtime::time_grid::Micros;
-use crate::source::simulation::ground_truth::{GroundTruth, Run};
-use crate::source::simulation::{Report, Scenario, Simulator};
+use crate::source::{Description, Running, Source};
 use std::ops::{ControlFlow, Range};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use tokio::runtime::Handle;
 
 const DAY: i64 = 86_400_000_000;
 /// Devices whose reports are made in turn.
 const ABREAST: usize = 8;
 /// Reports that a device makes in its turn.
 const TURN: usize = 60;
+
+/// What is made of it.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Piece {
+    /// Samples and statuses.
+    Batch(Batch),
+    /// The ends of rounds whose reports have all been made.
+    Observed(Vec<Micros>),
+}
 
 /// What to make.
 #[derive(Clone, Copy, Debug)]
@@ -44,15 +60,15 @@ impl History {
 
     /// How many reports there will be.
     pub fn reports(&self, simulator: &Simulator) -> u64 {
-        (simulator.devices.len() as u64 + 1) * self.end.abs_diff(self.first)
+        simulator.devices.len() as u64 * self.end.abs_diff(self.first)
     }
 
-    /// Makes it; `give` takes each batch, and how many reports have been made, and may stop it all.
+    /// Makes it; `give` takes each piece, and how many reports have been made, and may stop it all.
     pub fn make(
         &self,
         simulator: &Simulator,
         mut truth: GroundTruth,
-        give: impl FnMut(Batch, u64) -> ControlFlow<()>,
+        give: impl FnMut(Piece, u64) -> ControlFlow<()>,
     ) -> Result<(), Error> {
         let mut press = Press {
             open: Batch::default(),
@@ -82,16 +98,12 @@ impl History {
                     stretches.retain(|stretch| !stretch.is_over());
                 }
             }
-            let mut stretch = Stretch::of(simulator.devices.len(), day..next);
-            while !stretch.is_over() {
-                let collector = |tick| Ok(simulator.collector.report(tick, tick == self.first));
-                if press.turn(&mut stretch, collector)?.is_break() {
-                    return Ok(());
-                }
+            let rounds = (day..next).map(|tick| grid.within(tick, ROUND_END)).collect();
+            if press.emit().is_break() || press.observed(rounds).is_break() {
+                return Ok(());
             }
             day = next;
         }
-        _ = press.emit();
         let grid = self.scenario.grid;
         truth.end(Run {
             from: grid.start(self.first),
@@ -99,6 +111,71 @@ impl History {
             interval: grid.interval(),
             seed: self.scenario.seed,
         })
+    }
+}
+
+/// A history as a source: it ends when all is made.
+#[derive(Debug)]
+pub struct Past {
+    history: History,
+    fleet: Fleet,
+    simulator: Simulator,
+    truth: GroundTruth,
+    made: Arc<AtomicU64>,
+}
+
+impl Past {
+    /// Nothing is made yet.
+    pub fn new(history: History, fleet: Fleet, truth: GroundTruth) -> Self {
+        Past {
+            simulator: Simulator::new(history.scenario, &fleet),
+            history,
+            fleet,
+            truth,
+            made: Arc::default(),
+        }
+    }
+
+    /// Counts the reports as they are made; how many there will be.
+    pub fn progress(&self) -> (Arc<AtomicU64>, u64) {
+        (self.made.clone(), self.history.reports(&self.simulator))
+    }
+}
+
+impl Source for Past {
+    fn describe(&self) -> Description {
+        let grid = self.history.scenario.grid;
+        super::describe(&self.fleet, grid, grid.start(self.history.first))
+    }
+
+    fn run(self: Box<Self>, out: Output, shutdown: Shutdown) -> Running {
+        let runtime = Handle::current();
+        // Making it is work for a thread of its own, which waits where the store is slower.
+        let making = tokio::task::spawn_blocking(move || {
+            let mut failed = Ok(());
+            let give = |piece, reports| {
+                self.made.store(reports, Relaxed);
+                failed = runtime.block_on(async {
+                    match piece {
+                        // It waits for all of it in the end.
+                        Piece::Batch(batch) => out.send(batch).await.map(|_| ()),
+                        Piece::Observed(times) => out.observed(times).await,
+                    }
+                });
+                match failed.is_err() || shutdown.is_requested() {
+                    true => ControlFlow::Break(()),
+                    false => ControlFlow::Continue(()),
+                }
+            };
+            self.history.make(&self.simulator, self.truth, give)?;
+            failed
+        });
+        Box::pin(async { making.await.unwrap_or(Err(Error::Ended("simulation"))) })
+    }
+
+    /// The past waits.
+    fn acknowledges(&self) -> bool {
+        true
     }
 }
 
@@ -132,7 +209,7 @@ struct Press<G> {
     give: G,
 }
 
-impl<G: FnMut(Batch, u64) -> ControlFlow<()>> Press<G> {
+impl<G: FnMut(Piece, u64) -> ControlFlow<()>> Press<G> {
     /// A device's next reports, the late ones later and some of them twice; at the end all that is still held.
     fn turn(
         &mut self,
@@ -178,9 +255,13 @@ impl<G: FnMut(Batch, u64) -> ControlFlow<()>> Press<G> {
 
     fn emit(&mut self) -> ControlFlow<()> {
         for part in std::mem::take(&mut self.open).split(self.rows) {
-            (self.give)(part, self.reports)?;
+            (self.give)(Piece::Batch(part), self.reports)?;
         }
         ControlFlow::Continue(())
+    }
+
+    fn observed(&mut self, rounds: Vec<Micros>) -> ControlFlow<()> {
+        (self.give)(Piece::Observed(rounds), self.reports)
     }
 }
 
@@ -198,7 +279,7 @@ mod tests {
             grid: TimeGrid::new(Duration::from_secs(600)),
             trouble: 5.0,
         };
-        let fleet = Fleet::new("collector-1", 6);
+        let fleet = Fleet::new(6);
         let simulator = Simulator::new(scenario, &fleet);
         let history = History {
             scenario,
@@ -208,10 +289,12 @@ mod tests {
         };
         let (mut all, mut largest, mut reports) = (Batch::default(), 0, 0);
         let truth = GroundTruth::new(None, fleet.devices.iter().map(|d| &*d.id)).unwrap();
-        let give = |batch: Batch, so_far| {
-            assert!(!batch.is_empty());
-            largest = largest.max(batch.len());
-            all.append(batch);
+        let give = |piece, so_far| {
+            if let Piece::Batch(batch) = piece {
+                assert!(!batch.is_empty());
+                largest = largest.max(batch.len());
+                all.append(batch);
+            }
             reports = so_far;
             ControlFlow::Continue(())
         };

@@ -1,10 +1,14 @@
 //! The simulated world in real time: what happens is noted as truth when it happens, and arrives when it arrives.
 
+use super::fleet::Fleet;
+use super::ground_truth::{GroundTruth, Run};
+use super::{ROUND_END, Report, Scenario, Simulator};
 use crate::error::Error;
 use crate::pipeline::batch::Batch;
-use crate::runtime::time_grid::Micros;
-use crate::source::simulation::ground_truth::{GroundTruth, Run};
-use crate::source::simulation::{Report, Scenario, Simulator};
+use crate::pipeline::output::Output;
+use crate::runtime::shutdown::Shutdown;
+use crate::runtime::time_grid::{Micros, now};
+use crate::source::{Description, Running, Source};
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::time::Duration;
@@ -12,9 +16,19 @@ use std::time::Duration;
 /// A collector that was held up longer than this (or two ticks) has not looked meanwhile; it makes nothing up.
 const HELD_UP: Micros = 10_000_000;
 
+/// What has come since the time before.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Arrived {
+    /// Samples and statuses.
+    pub batch: Batch,
+    /// When rounds ended, whose reports are in it or came before.
+    pub observed: Vec<Micros>,
+}
+
 /// The world from a first tick on.
 #[derive(Debug)]
 pub struct Live {
+    fleet: Fleet,
     simulator: Simulator,
     scenario: Scenario,
     truth: GroundTruth,
@@ -35,19 +49,22 @@ struct Event {
 
 #[derive(Debug)]
 enum What {
-    /// A report is complete; the device's place in the fleet, none for the collector.
-    Happens(Option<usize>, Report),
+    /// A report is complete; the device's place in the fleet.
+    Happens(usize, Report),
+    /// All devices have been called.
+    RoundEnds,
     /// A late or second delivery arrives.
     Arrives(Batch),
 }
 
 impl Live {
     /// Begins with the tick that holds `now`.
-    pub fn new(scenario: Scenario, simulator: Simulator, truth: GroundTruth, now: Micros) -> Self {
+    pub fn new(scenario: Scenario, fleet: Fleet, truth: GroundTruth, now: Micros) -> Self {
         let tick = scenario.grid.tick_of(now);
         let ahead = BinaryHeap::new();
         Live {
-            simulator,
+            simulator: Simulator::new(scenario, &fleet),
+            fleet,
             scenario,
             truth,
             first_tick: tick,
@@ -63,21 +80,20 @@ impl Live {
     }
 
     /// Everything that has arrived by `now` since the call before.
-    pub fn advance(&mut self, now: Micros) -> Result<Batch, Error> {
+    pub fn advance(&mut self, now: Micros) -> Result<Arrived, Error> {
         self.make_ticks(now)?;
-        let mut arrived = Batch::default();
+        let mut arrived = Arrived::default();
         while let Some(Reverse(event)) = self.ahead.peek()
             && event.due <= now
         {
             let Some(Reverse(event)) = self.ahead.pop() else { break };
             match event.what {
-                What::Arrives(batch) => arrived.append(batch),
+                What::Arrives(batch) => arrived.batch.append(batch),
                 What::Happens(place, report) => {
-                    if let Some(place) = place {
-                        self.truth.note(place, &report)?;
-                    }
-                    self.deliver(report, &mut arrived);
+                    self.truth.note(place, &report)?;
+                    self.deliver(report, &mut arrived.batch);
                 }
+                What::RoundEnds => arrived.observed.push(event.due),
             }
         }
         self.truth.flush()?;
@@ -91,11 +107,11 @@ impl Live {
     }
 
     /// The end: what has happened arrives now, what has not happened never will.
-    pub fn end(mut self, now: Micros) -> Result<Batch, Error> {
+    pub fn end(mut self, now: Micros) -> Result<Arrived, Error> {
         let mut arrived = self.advance(now)?;
         for Reverse(event) in std::mem::take(&mut self.ahead).into_sorted_vec().into_iter().rev() {
             if let What::Arrives(batch) = event.what {
-                arrived.append(batch);
+                arrived.batch.append(batch);
             }
         }
         let grid = self.scenario.grid;
@@ -126,10 +142,9 @@ impl Live {
             let (tick, opening) = (self.next_tick, self.next_tick == self.first_tick);
             for place in 0..self.simulator.devices.len() {
                 let report = self.simulator.devices[place].report(tick, opening);
-                self.plan(report.time, What::Happens(Some(place), report));
+                self.plan(report.time, What::Happens(place, report));
             }
-            let report = self.simulator.collector.report(tick, opening);
-            self.plan(report.time, What::Happens(None, report));
+            self.plan(grid.within(tick, ROUND_END), What::RoundEnds);
             self.next_tick += 1;
         }
         Ok(())
@@ -164,6 +179,39 @@ impl Live {
     }
 }
 
+impl Source for Live {
+    fn describe(&self) -> Description {
+        super::describe(&self.fleet, self.scenario.grid, self.since())
+    }
+
+    fn run(mut self: Box<Self>, out: Output, mut shutdown: Shutdown) -> Running {
+        Box::pin(async move {
+            // What happens within a moment travels together.
+            let interval = Duration::from_micros(self.scenario.grid.interval().unsigned_abs());
+            let together = (interval / 20).clamp(Duration::from_millis(5), Duration::from_secs(1));
+            while !shutdown.is_requested() {
+                self.advance(now())?.hand_on(&out).await?;
+                let wait = Duration::from_micros((self.next() - now()).max(0).unsigned_abs());
+                shutdown.or_after(wait.max(together)).await;
+            }
+            self.end(now())?.hand_on(&out).await
+        })
+    }
+
+    /// The world does not wait.
+    fn acknowledges(&self) -> bool {
+        false
+    }
+}
+
+impl Arrived {
+    async fn hand_on(self, out: &Output) -> Result<(), Error> {
+        // Nobody could send it again.
+        _ = out.send(self.batch).await?;
+        out.observed(self.observed).await
+    }
+}
+
 impl PartialEq for Event {
     fn eq(&self, other: &Self) -> bool {
         self.cmp(other).is_eq()
@@ -189,20 +237,20 @@ mod tests {
     use super::*;
     use crate::runtime::time_grid::TimeGrid;
     use crate::source::simulation::fleet::Fleet;
-    use crate::source::simulation::history::History;
+    use crate::source::simulation::history::{History, Piece};
     use std::collections::BTreeSet;
     use std::ops::ControlFlow;
 
     const SECOND: Micros = 1_000_000;
     const START: Micros = 1_700_000_000 * SECOND;
 
-    fn world(truth: GroundTruth) -> (Scenario, Simulator, GroundTruth) {
+    fn world(truth: GroundTruth) -> (Scenario, Fleet, GroundTruth) {
         let scenario = Scenario {
             seed: 11,
             grid: TimeGrid::new(Duration::from_secs(1)),
             trouble: 5.0,
         };
-        (scenario, Simulator::new(scenario, &Fleet::new("collector-1", 7)), truth)
+        (scenario, Fleet::new(7), truth)
     }
 
     fn set(batch: &Batch) -> BTreeSet<String> {
@@ -214,20 +262,24 @@ mod tests {
 
     #[test]
     fn live_data_are_the_same_as_history() {
-        let (scenario, simulator, truth) = world(GroundTruth::new(None, std::iter::empty()).unwrap());
-        let mut live = Live::new(scenario, simulator.clone(), truth, START);
-        let (mut all, mut now, end) = (Batch::default(), START, START + 600 * SECOND - 1);
+        let (scenario, fleet, truth) = world(GroundTruth::new(None, std::iter::empty()).unwrap());
+        let mut live = Live::new(scenario, fleet.clone(), truth, START);
+        let (mut all, mut rounds) = (Batch::default(), Vec::new());
+        let (mut now, end) = (START, START + 600 * SECOND - 1);
         while now < end {
             let arrived = live.advance(now).unwrap();
             assert!(
-                arrived.span().is_none_or(|(_, last)| last <= now),
+                arrived.batch.span().is_none_or(|(_, last)| last <= now),
                 "nothing arrives before it happens"
             );
-            all.append(arrived);
+            all.append(arrived.batch);
+            rounds.extend(arrived.observed);
             assert!(live.next() > now);
             now = (live.next() + 1000).min(end);
         }
-        all.append(live.end(end).unwrap());
+        let last = live.end(end).unwrap();
+        all.append(last.batch);
+        rounds.extend(last.observed);
 
         let history = History {
             scenario,
@@ -235,27 +287,32 @@ mod tests {
             end: START / SECOND + 600,
             rows: 1000,
         };
-        let mut past = Batch::default();
-        let give = |batch, _| {
-            past.append(batch);
+        let (mut past, mut past_rounds) = (Batch::default(), Vec::new());
+        let give = |piece, _| {
+            match piece {
+                Piece::Batch(batch) => past.append(batch),
+                Piece::Observed(times) => past_rounds.extend(times),
+            }
             ControlFlow::Continue(())
         };
+        let simulator = Simulator::new(scenario, &fleet);
         history
             .make(&simulator, GroundTruth::new(None, std::iter::empty()).unwrap(), give)
             .unwrap();
         assert_eq!(set(&all), set(&past));
+        assert_eq!(rounds, past_rounds);
+        assert_eq!(rounds.len(), 600);
     }
 
     #[test]
     fn what_was_missed_is_not_made_up() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("truth");
-        let (scenario, simulator, truth) = world(GroundTruth::new(Some(&path), std::iter::empty()).unwrap());
-        let mut live = Live::new(scenario, simulator, truth, START);
+        let (scenario, fleet, truth) = world(GroundTruth::new(Some(&path), std::iter::empty()).unwrap());
+        let mut live = Live::new(scenario, fleet, truth, START);
         live.advance(START + SECOND / 2).unwrap();
         let late = live.advance(START + 3600 * SECOND + SECOND / 2).unwrap();
-        let beats = late.samples.iter().filter(|s| &*s.device == "collector-1").count();
-        assert_eq!(beats, 1);
+        assert_eq!(late.observed.len(), 1);
         live.end(START + 3601 * SECOND).unwrap();
         assert!(std::fs::read_to_string(path).unwrap().contains("unobserved"));
     }

@@ -1,5 +1,7 @@
 //! The metrics the simulated devices send.
 
+use crate::source::MetricType;
+
 /// A beat: sent with every contact that succeeded, and with nothing else.
 pub const HEARTBEAT: &str = "heartbeat";
 /// Milliseconds until the device answered.
@@ -8,23 +10,6 @@ pub const RESPONSE_TIME: &str = "response_time";
 pub const ERROR: &str = "error";
 /// Bytes since the report before.
 pub const BYTES: &str = "bytes";
-
-/// One row of `metric_types`.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct MetricType {
-    /// Its name.
-    pub metric: &'static str,
-    /// Its unit, if it has one.
-    pub unit: Option<&'static str>,
-    /// `gauge`, `counter` or `delta`.
-    pub kind: &'static str,
-    /// The smallest possible value.
-    pub minimum: Option<f64>,
-    /// The largest possible value.
-    pub maximum: Option<f64>,
-    /// For people.
-    pub description: &'static str,
-}
 
 /// What the devices send beyond the metrics that every store knows.
 pub const METRIC_TYPES: &[MetricType] = &[MetricType {

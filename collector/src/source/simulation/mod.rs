@@ -10,7 +10,6 @@
 mod air;
 mod camera;
 mod climate;
-mod collector;
 mod device;
 pub mod fleet;
 pub mod ground_truth;
@@ -23,15 +22,19 @@ mod response;
 mod rng;
 mod time_of_day;
 
-pub use collector::CollectorSim;
 pub use device::{DeviceSim, Report};
 
-use crate::runtime::time_grid::TimeGrid;
+use crate::runtime::time_grid::{Micros, TimeGrid};
 use crate::source::simulation::fleet::Fleet;
+use crate::source::{Description, DeviceDescription};
+use std::time::Duration;
+
+/// What this source is called in settings.
+pub const KIND: &str = "simulation";
 
 /// The part of a tick in which its reports are made, retries included.
 pub const REPORT_SPAN: f64 = 0.27;
-/// When in a tick the collector makes its own beat: after the last report, so that it never vouches for a round it
+/// When in a tick the collector has looked at all devices: after the last report, so that it never vouches for a round it
 /// has not finished.
 pub const ROUND_END: f64 = 0.30;
 
@@ -46,26 +49,38 @@ pub struct Scenario {
     pub trouble: f64,
 }
 
-/// All devices of a fleet and its collector.
+/// All devices of a fleet.
 #[derive(Clone, Debug)]
 pub struct Simulator {
-    /// The watched devices, in the fleet's order.
+    /// In the fleet's order.
     pub devices: Vec<DeviceSim>,
-    /// The collector itself.
-    pub collector: CollectorSim,
 }
 
 impl Simulator {
     /// Nothing happens until a tick is asked for.
     pub fn new(scenario: Scenario, fleet: &Fleet) -> Self {
+        let devices = fleet.devices.iter();
         Simulator {
-            devices: fleet
-                .devices
-                .iter()
-                .map(|device| DeviceSim::new(scenario, device))
-                .collect(),
-            collector: CollectorSim::new(scenario, fleet.collector.clone()),
+            devices: devices.map(|device| DeviceSim::new(scenario, device)).collect(),
         }
+    }
+}
+
+/// What the store is told of a simulated fleet whose first tick begins at `since`.
+pub fn describe(fleet: &Fleet, grid: TimeGrid, since: Micros) -> Description {
+    let devices = fleet.devices.iter().map(|device| DeviceDescription {
+        id: device.id.clone(),
+        name: device.name.clone(),
+        device_type: device.kind.device_type().to_owned(),
+        location: Some(device.location.clone()),
+    });
+    Description {
+        kind: KIND,
+        devices: devices.collect(),
+        metrics: metric_names::METRIC_TYPES.to_vec(),
+        interval: Duration::from_micros(grid.interval().unsigned_abs()),
+        since,
+        first_observed: since + (grid.interval() as f64 * ROUND_END) as Micros,
     }
 }
 

@@ -13,7 +13,7 @@ fn scenario(seed: u64, seconds: u64) -> Scenario {
 }
 
 fn simulator(seed: u64, devices: usize) -> Simulator {
-    Simulator::new(scenario(seed, 60), &Fleet::new("collector-1", devices))
+    Simulator::new(scenario(seed, 60), &Fleet::new(devices))
 }
 
 /// A Thursday in 2025.

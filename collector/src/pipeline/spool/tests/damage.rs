@@ -122,6 +122,23 @@ fn a_segment_that_is_gone_is_counted() {
     assert_eq!(spool.losses(), Loss { records: 10, rows: 30 });
 }
 
+/// Nothing is damaged, and yet something is missing.
+#[test]
+fn a_record_that_is_gone_is_counted() {
+    let (folder, path, ends) = segment(4);
+    let mut content = std::fs::read(&path).unwrap();
+    content.drain(ends[0]..ends[1]);
+    std::fs::write(&path, content).unwrap();
+    let mut spool = open(folder.path());
+    let mut rows = 0;
+    while let Some(waiting) = spool.oldest(1000).unwrap() {
+        rows += waiting.batch.len();
+        spool.delivered(&waiting);
+    }
+    assert_eq!(rows, 9);
+    assert_eq!(spool.losses(), Loss { records: 1, rows: 3 });
+}
+
 #[test]
 fn what_is_no_segment_is_set_aside() {
     let folder = tempfile::tempdir().unwrap();

@@ -44,7 +44,7 @@ fn drained(spool: &mut Spool) -> Vec<i64> {
     let mut all = Vec::new();
     while let Some(waiting) = spool.oldest(1).unwrap() {
         all.push(number(&waiting.batch));
-        assert_eq!(waiting.batch, batch(number(&waiting.batch)));
+        assert_eq!(*waiting.batch, batch(number(&waiting.batch)));
         spool.delivered(&waiting);
     }
     assert!(
@@ -131,7 +131,7 @@ fn segments_go_as_they_are_delivered() {
     assert!(before > 2);
     for _ in 0..spool.batches() / 2 {
         let waiting = spool.oldest(1).unwrap().unwrap();
-        assert_eq!(waiting.batch, large);
+        assert_eq!(*waiting.batch, large);
         spool.delivered(&waiting);
     }
     assert!(files(folder.path(), "spool").len() < before);
@@ -156,7 +156,7 @@ fn small_batches_leave_together() {
         let waiting = spool.oldest(10).unwrap().unwrap();
         assert_eq!(waiting.batch.len(), expected);
         spool.delivered(&waiting);
-        all.append(waiting.batch);
+        all.append((*waiting.batch).clone());
     }
     let mut whole = Batch::default();
     (0..10).for_each(|i| whole.append(batch(i)));

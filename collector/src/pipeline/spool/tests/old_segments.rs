@@ -48,7 +48,7 @@ fn a_spool_of_0_2_0_is_read() {
     let mut all = Batch::default();
     while let Some(waiting) = spool.oldest(1).unwrap() {
         spool.delivered(&waiting);
-        all.append(waiting.batch);
+        all.append((*waiting.batch).clone());
     }
     assert_eq!(spool.losses(), Loss::default());
     let devices: std::collections::BTreeSet<&str> = all.samples.iter().map(|s| &*s.device).collect();
