@@ -6,6 +6,8 @@ cd "$ROOT"
 TIME=${1:-60}
 shift $(($# > 0))
 [ $# -gt 0 ] && TARGETS=("$@") || TARGETS=(states queries rest)
+# As long as a state or a request may well be. Of states, a few bytes may stand for megabytes besides.
+LONGEST=$((1 << 20))
 command -v c++ > /dev/null || die "libFuzzer is C++, and there is no c++" "apt-get install g++"
 
 say "build the fuzzers"
@@ -20,7 +22,7 @@ for target in "${TARGETS[@]}"; do
     mkdir -p "$found/corpus"
     # -fork would hide which input it was; an input over a second, or a gigabyte, is a finding too.
     if "${CARGO_TARGET_DIR:-$TARGET}/debug/fuzz_$target" "$found/corpus" "fuzz/corpus/$target" "fuzz/regressions/$target" \
-        ${IOT_KPI_SEED:+-seed="$IOT_KPI_SEED"} -dict=fuzz/words.dict -max_total_time="$TIME" -max_len=4096 -timeout=5 -rss_limit_mb=1024 -print_final_stats=1 \
+        ${IOT_KPI_SEED:+-seed="$IOT_KPI_SEED"} -dict=fuzz/words.dict -max_total_time="$TIME" -max_len=$LONGEST -timeout=5 -rss_limit_mb=1024 -print_final_stats=1 \
         -artifact_prefix="$found/" > "$found/log" 2>&1; then
         say "ok - fuzz $target: $(sed -n 's/^stat::number_of_executed_units: //p' "$found/log") inputs in $TIME s"
     else

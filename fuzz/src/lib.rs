@@ -7,5 +7,7 @@
 //!
 //! An input that made a fuzzer fail goes to `regressions/TARGET/`, from where every run tries it again.
 
+#[path = "../../kpi-core/tests/common/counting.rs"]
+mod counting;
 pub mod requests;
 pub mod states;

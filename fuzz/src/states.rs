@@ -1,5 +1,6 @@
 //! Whatever is read as a state is refused, or works in everything that can be done with it, and is written as it was read.
 
+use crate::counting::{peak, unprobed};
 use kpi_core::cadence::{Cadence, Expectation};
 use kpi_core::classes::Exemptions;
 use kpi_core::codec::Codec;
@@ -10,6 +11,13 @@ use kpi_core::runs::judge_beats;
 use kpi_core::status::StatusTimeline;
 use kpi_core::throughput::Throughput;
 use kpi_core::time::{EARLIEST, LATEST, SECOND, Window};
+
+/// So long a body may be made of few bytes.
+const LONGEST: usize = 4 << 20;
+/// A state that is longer is read and written, and not put to use as well: that takes its time.
+const USED_UP_TO: usize = 64 << 10;
+/// What reading a state may take in memory, however short it is.
+const ANYWAY: usize = 64 << 10;
 
 /// The first byte says which state the rest is of, and in which form.
 pub fn run(data: &[u8]) {
@@ -26,34 +34,66 @@ pub fn run(data: &[u8]) {
 
 /// A state and all that is done with it.
 trait State: Codec + Clone {
-    /// Whether each state has one form only. Those with sums of floats are read from any list of terms.
+    /// Whether each state has one form only, in the newest version. Those with sums of floats are read from any list of terms.
     const ONE_FORM: bool;
 
     fn use_it(&mut self, other: &Self);
 }
 
 fn read<S: State>(form: u8, data: &[u8]) {
-    match form % 5 {
+    match form % 7 {
         0 => try_bytes::<S>(data),
         1 => {
-            let _ = S::from_text(&String::from_utf8_lossy(data)).map(|state| try_state(&state));
+            let _ = S::from_text(&String::from_utf8_lossy(data)).map(|state| try_state(&state, true));
         }
         4 => try_handed_over::<S>(data),
         // Behind the checksum, which no mutation gets right by itself.
         2 => try_bytes::<S>(&sealed::<S>(1, data)),
-        _ => try_bytes::<S>(&sealed::<S>(S::NEWEST, data)),
+        3 => try_bytes::<S>(&sealed::<S>(S::NEWEST, data)),
+        5 => try_bytes::<S>(&sealed::<S>(2.min(S::NEWEST), data)),
+        _ => {
+            let Some((version, body)) = repeated(data) else { return };
+            try_bytes::<S>(&sealed::<S>(version, &body));
+        }
     }
 }
 
+/// A body of megabytes from few bytes: its version; a number of sixteens; then parts, each after its length, whose highest bit
+/// says that the part comes so many times.
+fn repeated(data: &[u8]) -> Option<(u8, Vec<u8>)> {
+    let ([version, low, high], mut rest) = data.split_first_chunk()?;
+    let times = 16 * usize::from(u16::from_le_bytes([*low, *high]));
+    let mut body = Vec::new();
+    while let Some((length, parts)) = rest.split_first() {
+        let (part, others) = parts.split_at_checked(usize::from(length & 0x7f))?;
+        let times = if length & 0x80 == 0 { 1 } else { times };
+        if body.len() + times * part.len() > LONGEST {
+            return None;
+        }
+        body.extend(part.repeat(times));
+        rest = others;
+    }
+    Some((*version, body))
+}
+
 fn try_bytes<S: State>(bytes: &[u8]) {
-    if let Ok(state) = S::decode(bytes) {
-        assert!(!S::ONE_FORM || state.encode() == bytes, "{} has two forms", S::NAME);
-        try_state(&state);
+    let (read, taken) = peak(|| unprobed(S::READING * bytes.len(), || S::decode(bytes)));
+    assert!(
+        taken <= S::READING * bytes.len() + ANYWAY,
+        "{} of {} bytes takes {taken}",
+        S::NAME,
+        bytes.len()
+    );
+    if let Ok(state) = read {
+        // An older version is written as the newest.
+        let has_one_form = S::ONE_FORM && bytes[1] == S::NEWEST;
+        assert!(!has_one_form || state.encode() == bytes, "{} has two forms", S::NAME);
+        try_state(&state, bytes.len() <= USED_UP_TO);
     }
 }
 
 #[expect(clippy::expect_used, reason = "this is what the fuzzer looks for")]
-fn try_state<S: State>(state: &S) {
+fn try_state<S: State>(state: &S, is_used: bool) {
     let written = state.encode();
     let again = S::decode(&written).expect("what was read is written so that it can be read");
     assert_eq!(
@@ -64,8 +104,9 @@ fn try_state<S: State>(state: &S) {
     );
     let text = S::from_text(&state.to_text()).expect("the text form can be read");
     assert_eq!(text.encode(), written, "{} differs in its text form", S::NAME);
-    let mut used = state.clone();
-    used.use_it(&again);
+    if is_used {
+        state.clone().use_it(&again);
+    }
 }
 
 /// What a worker hands over has no checksum and need not be a state that anybody made; but it works.

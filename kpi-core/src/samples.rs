@@ -237,6 +237,11 @@ impl<V: Values> Samples<V> {
         self.ordered.iter()
     }
 
+    /// Their times; nothing may wait.
+    pub(crate) fn times(&self) -> &Steps<true> {
+        &self.ordered.times
+    }
+
     /// What they say, without their times; nothing may wait.
     pub(crate) fn values(&self) -> &V {
         &self.ordered.values

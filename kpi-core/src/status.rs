@@ -149,7 +149,8 @@ impl StatusTimeline {
 
     /// The samples as they are read.
     pub fn history(&self) -> StatusHistory {
-        StatusHistory::of(self.samples.settled().iter())
+        let settled = self.samples.settled();
+        StatusHistory::of(settled.times().rows(), settled.values().0.rows())
     }
 
     /// Whether there is no sample.

@@ -17,9 +17,10 @@ use kpi_core::interrupts::{STEPS, ask};
 use kpi_core::outages::outages;
 use kpi_core::report::{DeviceSettings, Dossier};
 use kpi_core::runs::{Runs, judge_beats};
+use kpi_core::scores::unusual;
 use kpi_core::spans::Spans;
-use kpi_core::status::{StatusRules, StatusTimeline};
-use kpi_core::throughput::AmountKind;
+use kpi_core::status::{Status, StatusRules, StatusTimeline};
+use kpi_core::throughput::{AmountKind, Throughput};
 use kpi_core::time::{Instant, SECOND, Window};
 use kpi_core::times::Times;
 
@@ -72,7 +73,7 @@ fn times(late: bool) -> Times {
     let mut times = Times::default();
     if late {
         // After all others, so that they have to wait.
-        times.insert(MANY * 20 * SECOND);
+        times.insert(MANY * 20 * SECOND).unwrap();
     }
     beats().into_iter().for_each(|b| times.insert(b).unwrap());
     times
@@ -91,6 +92,22 @@ fn evidence() -> Evidence {
 fn heartbeats() -> Heartbeats {
     let mut state = Heartbeats::default();
     beats().into_iter().for_each(|b| state.beat(b, SECOND).unwrap());
+    state
+}
+
+fn statuses(at: impl Fn(i64) -> Instant) -> StatusTimeline {
+    let mut state = StatusTimeline::default();
+    (0..MANY).for_each(|i| state.sample(at(i), Status::ALL[i as usize % 3]).unwrap());
+    state
+}
+
+fn counter() -> Throughput {
+    let mut state = Throughput::default();
+    (0..MANY).for_each(|i| {
+        state
+            .add(i * SECOND, (i % 1000) as f64 / 3.0, AmountKind::Counter)
+            .unwrap();
+    });
     state
 }
 
@@ -123,6 +140,11 @@ fn works() -> Vec<(&'static str, Box<dyn Fn()>)> {
     };
     let (read_evidence, read_beats) = (gathered.encode(), heartbeats().encode());
     let (alive, live) = (heartbeats(), some());
+    let (even, uneven) = (statuses(|i| i * 10 * SECOND), statuses(|i| i * 10 * SECOND + 1 + i % 7));
+    let (even_2, even_3, uneven_2) = (even.clone(), even.clone(), uneven.clone());
+    let (history, read_statuses) = (uneven.history(), uneven.encode());
+    let counted = counter();
+    let (counted_2, read_counter) = (counted.clone(), counted.encode());
     let (gathered_2, gathered_3) = (gathered.clone(), gathered.clone());
     let (alive_2, runs_2) = (alive.clone(), runs.clone());
     vec![
@@ -162,6 +184,64 @@ fn works() -> Vec<(&'static str, Box<dyn Fn()>)> {
             Box::new(move || drop(Heartbeats::decode(&read_beats))),
         ),
         ("heartbeats to bytes", Box::new(move || drop(alive.encode()))),
+        ("statuses' history", Box::new(move || drop(even.history()))),
+        (
+            "statuses together",
+            Box::new(move || {
+                let mut both = even_2.clone();
+                both.merge(&uneven_2).unwrap();
+                drop(both.encode());
+            }),
+        ),
+        (
+            "statuses in order",
+            Box::new(move || {
+                // Backwards, so that all of them wait.
+                let mut late = StatusTimeline::default();
+                beats()
+                    .into_iter()
+                    .rev()
+                    .for_each(|b| late.sample(b, Status::Online).unwrap());
+                drop(late.encode());
+            }),
+        ),
+        (
+            "statuses from bytes",
+            Box::new(move || drop(StatusTimeline::decode(&read_statuses))),
+        ),
+        (
+            "even statuses from bytes",
+            Box::new(move || drop(StatusTimeline::decode(&even_3.encode()))),
+        ),
+        (
+            "periods",
+            Box::new(move || {
+                history.transitions(all(), Some(SECOND));
+            }),
+        ),
+        (
+            "a counter's total",
+            Box::new(move || {
+                counted.total().unwrap();
+            }),
+        ),
+        (
+            "a counter's resets",
+            Box::new(move || {
+                counted_2.resets();
+            }),
+        ),
+        (
+            "a counter from bytes",
+            Box::new(move || drop(Throughput::decode(&read_counter))),
+        ),
+        (
+            "unusual values",
+            Box::new(|| {
+                let values: Vec<f64> = beats().into_iter().map(|b| b as f64).collect();
+                unusual(&values, 1.0).unwrap();
+            }),
+        ),
         (
             "heartbeats' outages",
             Box::new(move || drop(alive_2.outages(all(), &exempt, 0))),

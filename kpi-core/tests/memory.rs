@@ -7,12 +7,12 @@
 )]
 
 mod common;
-
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
+#[path = "common/counting.rs"]
+mod counting;
 
 use common::used::Used;
 use common::{sealed, varint};
+use counting::{peak, unprobed};
 use kpi_core::cadence::Cadence;
 use kpi_core::evidence::Evidence;
 use kpi_core::heartbeats::Heartbeats;
@@ -20,67 +20,13 @@ use kpi_core::response::ResponseSketch;
 use kpi_core::status::StatusTimeline;
 use kpi_core::throughput::Throughput;
 
-/// Counts what each thread has allocated.
-struct Counting;
-
-thread_local! {
-    static NOW: Cell<isize> = const { Cell::new(0) };
-    static PEAK: Cell<isize> = const { Cell::new(0) };
-    /// So much a decoder asks for, and gives back at once, to see whether it can be had: nobody takes it.
-    static PROBE: Cell<usize> = const { Cell::new(usize::MAX) };
-}
-
-fn count(bytes: isize) {
-    if bytes.unsigned_abs() != PROBE.get() {
-        NOW.set(NOW.get() + bytes);
-        PEAK.set(PEAK.get().max(NOW.get()));
-    }
-}
-
-// SAFETY: the system's allocator does it all; counting allocates nothing.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        count(layout.size() as isize);
-        // SAFETY: by contract.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
-        count(-(layout.size() as isize));
-        // SAFETY: by contract.
-        unsafe { System.dealloc(memory, layout) }
-    }
-
-    unsafe fn realloc(&self, memory: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        // Both are there for a moment.
-        count(size as isize);
-        count(-(layout.size() as isize));
-        // SAFETY: by contract.
-        unsafe { System.realloc(memory, layout, size) }
-    }
-}
-
-#[global_allocator]
-static COUNTING: Counting = Counting;
-
 /// About so long are the bodies.
 const LENGTH: usize = 1 << 20;
 /// What any state may take, however short.
 const ANY: usize = 64 * 1024;
 
-/// The most memory that was in use.
-fn peak<T>(work: impl FnOnce() -> T) -> (T, usize) {
-    let before = NOW.get();
-    PEAK.set(before);
-    let done = work();
-    (done, (PEAK.get() - before) as usize)
-}
-
 fn read<S: Used>(bytes: &[u8]) -> Option<S> {
-    PROBE.set(S::READING * bytes.len());
-    let state = S::decode(bytes);
-    PROBE.set(usize::MAX);
-    state.ok()
+    unprobed(S::READING * bytes.len(), || S::decode(bytes)).ok()
 }
 
 fn check<S: Used>(what: &str, version: u8, body: &[u8], is_read: bool) {

@@ -37,30 +37,36 @@ impl<const REPEATS: bool> Steps<REPEATS> {
     /// to be above the one before it and is not.
     pub(crate) fn of_bytes(bytes: &[u8], ascending: bool) -> Option<Self> {
         let mut steps = Self::default();
-        let mut numbers = Iter::<REPEATS>::of(bytes, 0);
+        let mut rows = Rows::<REPEATS>::of(bytes, 0);
         if REPEATS {
             steps.bytes.reserve(bytes.len() + MOST_BYTES);
         }
         let mut pace = Pace::default();
-        while let Some(number) = numbers.next() {
+        while let Some(row) = rows.next() {
             pace.step();
-            if ascending && steps.count > 0 && number <= steps.last {
+            if ascending && steps.count > 0 && row.first <= steps.last {
                 return None;
             }
-            if REPEATS {
-                steps.append(number);
+            if !REPEATS {
+                if steps.count == 0 {
+                    steps.first = row.first;
+                }
+                steps.last = row.first;
+                steps.count += 1;
                 continue;
             }
-            if steps.count == 0 {
-                steps.first = number;
+            let more = i128::from(row.step) * i128::from(row.count - 1);
+            let last = i64::try_from(i128::from(row.first) + more).ok()?;
+            if ascending && last < row.first {
+                return None;
             }
-            steps.last = number;
-            steps.count += 1;
+            steps.append(row.first);
+            steps.repeat(row.count - 1);
         }
         if !REPEATS {
             // There is one way only to write each of them.
-            steps.bytes = bytes[..bytes.len() - numbers.rest.len()].to_vec();
-            steps.step = numbers.step;
+            steps.bytes = bytes[..bytes.len() - rows.rest.len()].to_vec();
+            steps.step = rows.step;
         }
         (*steps.written() == *bytes).then_some(steps)
     }
@@ -113,6 +119,13 @@ impl<const REPEATS: bool> Steps<REPEATS> {
         self.count += 1;
     }
 
+    /// Adds so many more at the distance that the last one has.
+    fn repeat(&mut self, times: u8) {
+        for _ in 0..times {
+            self.append(self.last.wrapping_add(self.step));
+        }
+    }
+
     fn flush(&mut self) {
         match std::mem::take(&mut self.repeats) {
             0 => {}
@@ -129,8 +142,8 @@ impl<const REPEATS: bool> Steps<REPEATS> {
         while let Some(number) = numbers.next() {
             self.append(number);
             taken += 1;
-            if taken > 2 && self.repeats == 0 && numbers.same == 0 {
-                self.bytes.extend_from_slice(numbers.rest);
+            if taken > 2 && self.repeats == 0 && numbers.left == 0 {
+                self.bytes.extend_from_slice(numbers.rows.rest);
                 self.count += other.count - taken;
                 self.last = other.last;
                 self.step = other.step;
@@ -143,7 +156,16 @@ impl<const REPEATS: bool> Steps<REPEATS> {
 
     /// The numbers in order.
     pub(crate) fn iter(&self) -> Iter<'_, REPEATS> {
-        Iter::of(&self.bytes, self.repeats)
+        Iter {
+            rows: self.rows(),
+            next: 0,
+            left: 0,
+        }
+    }
+
+    /// The numbers in order, those in equal steps together.
+    pub(crate) fn rows(&self) -> Rows<'_, REPEATS> {
+        Rows::of(&self.bytes, self.repeats)
     }
 
     /// Takes each number in turn.
@@ -175,28 +197,94 @@ impl<const REPEATS: bool> Steps<REPEATS> {
     }
 }
 
-/// Numbers as they are read.
+/// Numbers in equal steps.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Row {
+    /// The first of them.
+    pub(crate) first: i64,
+    /// How far the next one is from it.
+    pub(crate) step: i64,
+    /// How many there are, one at least.
+    pub(crate) count: u8,
+}
+
+/// Rows of numbers as they are read.
 #[derive(Debug)]
-pub(crate) struct Iter<'a, const REPEATS: bool> {
+pub(crate) struct Rows<'a, const REPEATS: bool> {
     rest: &'a [u8],
     /// Numbers after these, which are not written.
     pending: u8,
     last: Option<i64>,
     step: i64,
-    /// How many more come in equal steps.
-    same: u8,
 }
 
-impl<'a, const REPEATS: bool> Iter<'a, REPEATS> {
+impl<'a, const REPEATS: bool> Rows<'a, REPEATS> {
     fn of(rest: &'a [u8], pending: u8) -> Self {
         Self {
             rest,
             pending,
             last: None,
             step: 0,
-            same: 0,
         }
     }
+
+    /// So many numbers in the same steps as before.
+    #[inline]
+    fn repeated(&mut self, count: u8) -> Option<Row> {
+        let last = self.last.filter(|_| count > 0)?;
+        let row = Row {
+            first: last.wrapping_add(self.step),
+            step: self.step,
+            count,
+        };
+        self.last = Some(last.wrapping_add(self.step.wrapping_mul(count.into())));
+        Some(row)
+    }
+}
+
+impl<const REPEATS: bool> Iterator for Rows<'_, REPEATS> {
+    type Item = Row;
+
+    #[inline]
+    fn next(&mut self) -> Option<Row> {
+        if self.rest.is_empty() {
+            let pending = std::mem::take(&mut self.pending);
+            return self.repeated(pending);
+        }
+        // What is not understood is left where it is.
+        let mut rest = self.rest;
+        let code = take_varint(&mut rest)?;
+        if REPEATS && code == 0 {
+            let count = *rest.split_off_first()?;
+            let row = self.repeated(count)?;
+            self.rest = rest;
+            return Some(row);
+        }
+        let change = unfold(code)?;
+        self.rest = rest;
+        let first = match self.last {
+            None => change,
+            Some(last) => {
+                self.step = self.step.wrapping_add(change);
+                last.wrapping_add(self.step)
+            }
+        };
+        self.last = Some(first);
+        Some(Row {
+            first,
+            step: self.step,
+            count: 1,
+        })
+    }
+}
+
+/// Numbers as they are read, one by one.
+#[derive(Debug)]
+pub(crate) struct Iter<'a, const REPEATS: bool> {
+    rows: Rows<'a, REPEATS>,
+    next: i64,
+    /// How many of a row are still to come.
+    left: u8,
 }
 
 impl<const REPEATS: bool> Iterator for Iter<'_, REPEATS> {
@@ -204,32 +292,14 @@ impl<const REPEATS: bool> Iterator for Iter<'_, REPEATS> {
 
     #[inline]
     fn next(&mut self) -> Option<i64> {
-        if REPEATS && self.same > 0 {
-            self.same -= 1;
-        } else if self.rest.is_empty() {
-            self.same = std::mem::take(&mut self.pending).checked_sub(1)?;
-        } else {
-            // What is not understood is left where it is.
-            let mut rest = self.rest;
-            let code = take_varint(&mut rest)?;
-            if REPEATS && code == 0 {
-                self.same = rest.split_off_first()?.checked_sub(1)?;
-                self.rest = rest;
-            } else {
-                let change = unfold(code)?;
-                self.rest = rest;
-                self.step = self.step.wrapping_add(change);
-                let Some(last) = self.last else {
-                    self.step = 0;
-                    self.last = Some(change);
-                    return self.last;
-                };
-                self.last = Some(last.wrapping_add(self.step));
-                return self.last;
-            }
+        if self.left == 0 {
+            let row = self.rows.next()?;
+            (self.next, self.left) = (row.first, row.count);
         }
-        self.last = Some(self.last?.wrapping_add(self.step));
-        self.last
+        let number = self.next;
+        self.next = number.wrapping_add(self.rows.step);
+        self.left -= 1;
+        Some(number)
     }
 }
 

@@ -3,6 +3,7 @@
 use super::{Status, StatusRules};
 use crate::classes::{Class, ClassTimes, Exemptions, Timeline};
 use crate::interrupts::interruptible;
+use crate::samples::steps::Row;
 use crate::spans::Spans;
 use crate::time::{Duration, Instant, Window, span};
 
@@ -33,17 +34,18 @@ impl Series {
         self.first.wrapping_add(self.step.wrapping_mul(self.steps.into()))
     }
 
-    /// Adds the next sample, where it goes on in the same way.
-    fn goes_on_with(&mut self, at: Instant, status: Status) -> bool {
-        let Some(step) = at.checked_sub(self.last()) else {
+    /// Adds the next samples, where they go on in the same way.
+    fn goes_on_with(&mut self, first: Instant, step: Duration, count: u32, status: Status) -> bool {
+        let Some(distance) = first.checked_sub(self.last()) else {
             return false;
         };
-        let goes_on = status == self.status && (self.steps == 0 || step == self.step) && self.steps < u32::MAX;
-        if goes_on {
-            self.step = step;
-            self.steps += 1;
-        }
-        goes_on
+        let steps = self.steps.checked_add(count).filter(|_| status == self.status);
+        let is_even = (self.steps == 0 || distance == self.step) && (count == 1 || distance == step);
+        let Some(steps) = steps.filter(|_| is_even) else {
+            return false;
+        };
+        (self.step, self.steps) = (distance, steps);
+        true
     }
 
     /// The number of the last sample that is not after an instant, which must not be before the first.
@@ -66,17 +68,30 @@ impl Series {
 pub struct StatusHistory(Vec<Series>);
 
 impl StatusHistory {
-    /// From samples in order, one an instant.
-    pub(super) fn of(samples: impl Iterator<Item = (Instant, Status)>) -> Self {
+    /// From the times of samples in order, one an instant, and from what they say, each with how often in a row.
+    pub(super) fn of(times: impl Iterator<Item = Row>, mut kinds: impl Iterator<Item = (u8, u64)>) -> Self {
         let mut history: Vec<Series> = Vec::new();
-        for (at, status) in interruptible(samples) {
-            if !history.last_mut().is_some_and(|series| series.goes_on_with(at, status)) {
-                history.push(Series {
-                    first: at,
-                    step: 0,
-                    steps: 0,
-                    status,
-                });
+        let (mut kind, mut left) = (0, 0);
+        for Row { mut first, step, count } in interruptible(times) {
+            let mut count = u64::from(count);
+            while count > 0 {
+                if left == 0 {
+                    (kind, left) = kinds.next().unwrap_or((kind, count));
+                }
+                let together = count.min(left);
+                let (status, steps) = (Status::of_kind(kind), together as u32 - 1);
+                let last = history.last_mut();
+                if !last.is_some_and(|series| series.goes_on_with(first, step, steps + 1, status)) {
+                    history.push(Series {
+                        first,
+                        step,
+                        steps,
+                        status,
+                    });
+                }
+                first = first.wrapping_add(step.wrapping_mul(together as i64));
+                count -= together;
+                left -= together;
             }
         }
         Self(history)

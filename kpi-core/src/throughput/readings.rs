@@ -8,7 +8,7 @@ use crate::error::Result;
 use crate::interrupts::interruptible;
 use crate::samples::Values;
 use crate::samples::kinds::Kinds;
-use crate::samples::steps::Steps;
+use crate::samples::steps::{Row, Steps};
 
 /// A reading in thousandths.
 const THOUSANDTHS: u8 = 0;
@@ -99,29 +99,31 @@ impl Values for Readings {
                 bits: Steps::of_bytes(bits, false)?,
             })
         });
-        Ok(read.filter(Self::is_as_written))
+        Ok(read.filter(Self::makes_sense))
     }
 }
 
 impl Readings {
-    /// Whether each reading is there, makes sense, and is written in the way that it would be.
-    fn is_as_written(&self) -> bool {
-        let of_kind = |wanted| {
-            self.kinds
-                .rows()
-                .filter(|row| row.0 == wanted)
+    /// Whether each reading is there and makes sense.
+    fn makes_sense(&self) -> bool {
+        let rows = |wanted| {
+            interruptible(self.kinds.rows())
+                .filter(move |row| row.0 == wanted)
                 .map(|row| row.1)
-                .sum::<u64>()
         };
-        let no_other = self.kinds.rows().all(|row| row.0 <= BITS);
-        let all_there =
-            of_kind(THOUSANDTHS) == self.thousandths.count as u64 && of_kind(BITS) == self.bits.count as u64;
-        let mut whole = interruptible(self.thousandths.iter());
-        let mut others = interruptible(self.bits.iter()).map(|bits| f64::from_bits(bits as u64));
-        no_other
-            && all_there
-            && whole.all(|n| thousandths(of_thousandths(n)) == Some(n))
-            && others.all(|value| value.is_finite() && value >= 0.0 && thousandths(value).is_none())
+        let all_there = rows(THOUSANDTHS).sum::<u64>() == self.thousandths.count as u64
+            && rows(BITS).sum::<u64>() == self.bits.count as u64;
+        // No row of numbers turns over, so its first and its last are its ends.
+        let ends = |row: Row| {
+            [
+                row.first,
+                row.first.wrapping_add(row.step.wrapping_mul(i64::from(row.count) - 1)),
+            ]
+        };
+        let mut whole = interruptible(self.thousandths.rows()).flat_map(ends);
+        let mut others = interruptible(self.bits.rows()).flat_map(ends);
+        let largest = f64::MAX.to_bits() as i64;
+        all_there && whole.all(|n| n >= 0) && others.all(|bits| (0..=largest).contains(&bits))
     }
 }
 

