@@ -126,8 +126,11 @@ fn some() -> Spans {
     Spans::from_sorted(beats().into_iter().map(|b| (b, b + SECOND)))
 }
 
+/// A piece of work with much to do, and what it is.
+type Work = (&'static str, Box<dyn Fn()>);
+
 /// Everything that takes long with much to do.
-fn works() -> Vec<(&'static str, Box<dyn Fn()>)> {
+fn works() -> Vec<Work> {
     let (runs, timeline) = (
         Runs::of(&beats(), EXPECT),
         heartbeats().judge(all(), &Exemptions::default()),

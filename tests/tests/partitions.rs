@@ -16,6 +16,9 @@ use postgres::{Client, GenericClient, IsolationLevel};
 const YEARS: std::ops::Range<i32> = 1990..2005;
 const SAMPLES: i64 = 600;
 
+/// What a session does over and over, and how often it has done it.
+type Turn = Box<dyn FnMut(&mut Client, usize) + Send>;
+
 /// A store with samples of those years in its default partition.
 fn unplaced(name: &str) -> Database<'static> {
     let database = shared().store(name);
@@ -57,7 +60,7 @@ fn check_years(client: &mut impl GenericClient) {
 fn samples_move_to_their_year_while_all_go_on() {
     let database = unplaced("partitions_move");
     let done = AtomicBool::new(false);
-    let goes_on = |mut turn: Box<dyn FnMut(&mut Client, usize) + Send>| {
+    let goes_on = |mut turn: Turn| {
         let mut client = database.client();
         let done = &done;
         move || {

@@ -42,7 +42,7 @@ impl<const REPEATS: bool> Steps<REPEATS> {
             steps.bytes.reserve(bytes.len() + MOST_BYTES);
         }
         let mut pace = Pace::default();
-        while let Some(row) = rows.next() {
+        for row in rows.by_ref() {
             pace.step();
             if ascending && steps.count > 0 && row.first <= steps.last {
                 return None;

@@ -62,7 +62,7 @@ pub(crate) fn compare(
         };
         grouped.push((group, (0..buckets.len()).map(subject).collect()));
     }
-    let mut devices: Vec<(&str, Vec<Subject>)> = Vec::new();
+    let mut devices: Vec<Series<'_>> = Vec::new();
     for (case, judged) in cases.iter().zip(by_device) {
         let subjects = judged
             .into_iter()
@@ -86,12 +86,15 @@ pub(crate) fn compare(
     compared
 }
 
+/// A device or a group by its name, and what the oracle knows of it in each bucket.
+type Series<'a> = (&'a str, Vec<Subject>);
+
 /// One KPI of all devices, or of all groups.
 fn compare_one(
     client: &mut Client,
     (start, end, as_of): Asked,
     (minutes, buckets): (i64, &[Bucket]),
-    (kpi, group_by, series): (&str, Option<&str>, &[(&str, Vec<Subject>)]),
+    (kpi, group_by, series): (&str, Option<&str>, &[Series<'_>]),
     found: &mut Disagreements,
     turns: &mut Turns,
 ) -> usize {
