@@ -1,5 +1,6 @@
 //! Which devices a query is about: by choice, by type or location, by ad-hoc filter; nothing chosen means all.
 
+use super::{Ask, Kind};
 use crate::error::{Error, shown};
 use crate::session::Session;
 use crate::statement::{Param, Statement};
@@ -50,6 +51,37 @@ impl Devices {
         let rows = session.rows(&statement).await?;
         Ok(rows.first().map(|row| row.try_get(0)).transpose()?)
     }
+}
+
+/// Tells where nothing is left of the devices that were chosen: reports pass over ids that are not registered, since a dashboard
+/// remembers devices that are gone, and an empty panel alone would not say why it is empty.
+pub(super) async fn tell_of_none(ask: &mut Ask<'_>) -> Result<(), Error> {
+    let by_group = matches!(ask.query.kind, Kind::FleetKpis(_) | Kind::SloReport(_));
+    let of_devices = !matches!(ask.query.kind, Kind::Sql(_));
+    let Some(ids) = ask
+        .device_ids
+        .clone()
+        .filter(|_| of_devices && (by_group || ask.rows == 0))
+    else {
+        return Ok(());
+    };
+    if ids.is_empty() {
+        ask.warn("No device has the types, locations and properties that this query asks for.".to_owned());
+        return Ok(());
+    }
+    let statement = Statement::new(
+        include_str!("../../sql/registered_devices.sql"),
+        vec![Param::Texts(Some(ids.clone()))],
+    );
+    let rows = ask.session.rows(&statement).await?;
+    let registered: i64 = rows.first().map(|row| row.try_get(0)).transpose()?.unwrap_or(0);
+    if registered == 0 {
+        let named = shown(&ids.join(", ")).into_owned();
+        ask.warn(format!(
+            "None of the devices chosen is registered: {named}. Choose others."
+        ));
+    }
+    Ok(())
 }
 
 impl AdhocFilter {

@@ -153,6 +153,7 @@ impl Query {
             Kind::Anomalies(query) => query.frames(&mut ask).await,
             Kind::Sql(query) => query.frames(&mut ask).await,
         }?;
+        devices::tell_of_none(&mut ask).await?;
         ask.dress(&mut frames, started.elapsed());
         Ok(frames)
     }

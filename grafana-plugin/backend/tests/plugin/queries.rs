@@ -261,6 +261,33 @@ fn devices_are_chosen(host: &Host, source: &Source) {
     assert_eq!(chosen(json!({"devices": ["TEMP_002"]})), "TEMP_002");
     // A dashboard remembers devices that are gone.
     assert_eq!(chosen(json!({"devices": ["TEMP_002", "gone"]})), "TEMP_002");
+    for kind in [
+        "device_kpis",
+        "fleet_kpis",
+        "kpi_series",
+        "status_timeline",
+        "outages",
+        "metric_series",
+        "slo_report",
+        "anomalies",
+    ] {
+        let told = |more: Value| {
+            let mut query = json!({"queryType": kind});
+            query.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+            notices(&host.ask(source, &query).well()[0])
+        };
+        let gone = told(json!({"devices": ["gone", "gone too"]}));
+        assert!(
+            gone.contains("None of the devices chosen is registered: gone, gone too."),
+            "{kind}: {gone}"
+        );
+        assert!(
+            told(json!({"locations": ["nowhere"]})).contains("No device has the types"),
+            "{kind}"
+        );
+        assert_eq!(told(json!({"devices": ["TEMP_001", "gone"]})), "null", "{kind}");
+        assert_eq!(told(json!({})), "null", "{kind}");
+    }
     assert_eq!(chosen(json!({"deviceTypes": ["temperature"]})), "TEMP_001 TEMP_002");
     assert_eq!(
         chosen(json!({"deviceTypes": ["temperature"], "locations": ["hall"]})),

@@ -1,0 +1,1 @@
+SELECT count(*) FROM iot.devices WHERE device_id = ANY ($1)
