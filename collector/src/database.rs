@@ -1,28 +1,23 @@
 //! Which database, and how to reach it: libpq's words in URL, environment and settings file, TLS, and the password.
 
-mod conninfo;
 mod id;
-mod password;
-mod tls;
 
-use self::conninfo::ConnInfo;
 pub use self::id::DatabaseId;
-use self::password::Source;
-use self::tls::{Mode, Tls};
 use crate::error::{Cause, Error};
 use crate::runtime::shutdown::Shutdown;
 use crate::settings::Settings;
 use crate::sink::backoff::Backoff;
 use crate::sink::trouble::Trouble;
+use iot_kpi_connection::SOCKET_FOLDERS;
+use iot_kpi_connection::conninfo::ConnInfo;
+use iot_kpi_connection::password::Source;
+use iot_kpi_connection::tls::Tls;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use tokio_postgres::config::Host;
 use tokio_postgres::{Client, Config, Connection, NoTls};
 use tokio_postgres_rustls::MakeRustlsConnect;
-
-/// Where PostgreSQL's socket is when nobody says anything: Debian's place, and its own.
-const SOCKET_FOLDERS: [&str; 2] = ["/var/run/postgresql", "/tmp"];
 
 /// A database, and its name without its password.
 #[derive(Clone, Debug)]
@@ -99,14 +94,14 @@ impl Target {
             let given = given.or_else(|| lookup(&format!("PG{}", word.to_uppercase())));
             given.filter(|value| !value.is_empty())
         };
-        let tls = Tls::resolve(said, given.home.as_deref())?;
+        let tls = Tls::resolve(said, given.home.as_deref()).map_err(unusable)?;
         fill_in(&mut config, &lookup)?;
         let password = match (given.password_file, config.get_password().is_some()) {
             (Some(_), true) => {
                 let problem = "is given, and a password in the database URL too";
                 return Err(Error::setting("--password-file", problem, "keep one of them"));
             }
-            (Some(file), false) => Source::File(file),
+            (Some(file), false) => Source::File(file, "--password-file"),
             (None, true) => Source::None,
             (None, false) => match lookup("PGPASSWORD") {
                 Some(password) => {
@@ -119,7 +114,6 @@ impl Target {
                     .map_or(Source::None, Source::Passfile),
             },
         };
-        config.ssl_mode(tls.mode.for_client());
         let target = Target {
             name: describe(&config),
             config,
@@ -134,17 +128,10 @@ impl Target {
     /// The configuration with its password, and TLS unless it goes without.
     fn prepare(&self) -> Result<(Config, Option<MakeRustlsConnect>), Error> {
         let mut config = self.config.clone();
-        if let Some(password) = self.password.password(&config)? {
+        if let Some(password) = self.password.password(&config).map_err(unusable)? {
             config.password(password);
         }
-        let is_local = matches!(config.get_hosts().first(), Some(Host::Unix(_)));
-        let tls = if is_local || self.tls.mode == Mode::Disable {
-            // A socket in the file system is as private as its folder.
-            config.ssl_mode(Mode::Disable.for_client());
-            None
-        } else {
-            Some(self.tls.connector()?)
-        };
+        let tls = self.tls.protect(&mut config).map_err(unusable)?;
         Ok((config, tls))
     }
 
@@ -202,11 +189,11 @@ impl Target {
 
     fn refusal(&self, error: tokio_postgres::Error) -> Error {
         let target = self.name.clone();
-        if let Some((problem, remedy)) = self.tls.trouble(&error) {
+        if let Some(insecure) = self.tls.trouble(&error) {
             return Error::Insecure {
                 target,
-                problem,
-                remedy,
+                problem: insecure.problem,
+                remedy: insecure.remedy,
             };
         }
         let source = Cause(error);
@@ -219,6 +206,11 @@ impl Target {
             },
         }
     }
+}
+
+/// A setting that cannot be used.
+fn unusable(error: iot_kpi_connection::Error) -> Error {
+    Error::setting(error.setting, error.problem, error.remedy)
 }
 
 /// What to do about a refusal.
@@ -295,6 +287,7 @@ fn describe(config: &Config) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use iot_kpi_connection::tls::Mode;
 
     fn target(given: Given, variables: &[(&str, &str)]) -> Result<Target, String> {
         let lookup = |name: &str| variables.iter().find(|v| v.0 == name).map(|v| v.1.to_owned());

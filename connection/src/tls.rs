@@ -62,7 +62,7 @@ impl Mode {
     }
 
     /// As far as the client library distinguishes it.
-    pub fn for_client(self) -> SslMode {
+    fn for_client(self) -> SslMode {
         match self {
             Mode::Disable => SslMode::Disable,
             Mode::Prefer => SslMode::Prefer,
@@ -217,10 +217,7 @@ impl Tls {
     }
 
     /// What makes connections secure; reads the files.
-    ///
-    /// # Errors
-    /// When a certificate or key cannot be used.
-    pub fn connector(&self) -> Result<MakeRustlsConnect, Error> {
+    fn connector(&self) -> Result<MakeRustlsConnect, Error> {
         let provider = Arc::new(ring::default_provider());
         let verifier = self.verifier(&provider)?;
         let config = ClientConfig::builder_with_provider(provider)
