@@ -200,7 +200,7 @@ fn what_a_function_held_is_freed() {
 #[test]
 fn a_damaged_set_of_time_is_an_error_that_frees_what_was_read_before_it() {
     let settings = ["ignore_checksum_failure=on", "autovacuum=off"];
-    let mut server = Postgres::stopped(Installation::find().unwrap(), &[], &settings).unwrap();
+    let mut server = Postgres::stopped(Installation::for_tests().unwrap(), &[], &settings).unwrap();
     server.start().unwrap();
     let (folder, file) = {
         let database = server.extension("damaged");
