@@ -145,6 +145,8 @@ fn works() -> Vec<Work> {
     let (alive, live) = (heartbeats(), some());
     let (even, uneven) = (statuses(|i| i * 10 * SECOND), statuses(|i| i * 10 * SECOND + 1 + i % 7));
     let (even_2, even_3, uneven_2) = (even.clone(), even.clone(), uneven.clone());
+    // No two steps alike: those in equal steps are read together, and ask less often.
+    let jagged = statuses(|i| i * 10 * SECOND + i * i % 7919);
     let (history, read_statuses) = (uneven.history(), uneven.encode());
     let counted = counter();
     let (counted_2, read_counter) = (counted.clone(), counted.encode());
@@ -187,7 +189,7 @@ fn works() -> Vec<Work> {
             Box::new(move || drop(Heartbeats::decode(&read_beats))),
         ),
         ("heartbeats to bytes", Box::new(move || drop(alive.encode()))),
-        ("statuses' history", Box::new(move || drop(even.history()))),
+        ("statuses' history", Box::new(move || drop(jagged.history()))),
         (
             "statuses together",
             Box::new(move || {
