@@ -13,6 +13,7 @@ use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::Duration;
 
+use iot_kpi_tools::installation::Installation;
 use iot_kpi_tools::installation::target;
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -29,6 +30,8 @@ impl Demo {
         let log = File::create(folder.with_extension("log")).unwrap();
         // A minute between reports: a day of history is there in a second or two.
         let mut child = Command::new(env!("CARGO_BIN_EXE_demo"))
+            // The tests' own server: nobody else's demo is at work there.
+            .env("PG_CONFIG", Installation::for_tests().unwrap().bin().join("pg_config"))
             .arg("--folder")
             .arg(folder)
             .args(["--interval", "60s", "--without-grafana"])
