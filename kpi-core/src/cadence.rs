@@ -94,7 +94,7 @@ pub struct Rhythm {
     squares: u128,
     pairs: u64,
     differences: u128,
-    /// Reports that did not come between two that did.
+    /// Reports that did not come between two that did, where all of that time is up or down.
     pub missed: u64,
     /// Gaps shorter than a quarter of the expected interval.
     pub extra: u64,
@@ -208,14 +208,21 @@ pub struct Consistency {
     pub consistency: Option<f64>,
     /// Mean absolute difference of neighbouring gaps, in seconds.
     pub jitter: Option<f64>,
-    /// Reports that did not come between two that did.
+    /// Reports that did not come between two that did, while the device was up or down.
     pub missed_beats: u64,
     /// Reports that came much too early.
     pub extra_beats: u64,
 }
 
-/// Judges the gaps between the beats of a window whose four classes are known, and the time that their reports were lost.
-pub(crate) fn consistency(rhythm: &Rhythm, lost: &Spans, timeline: &Timeline, expected: Duration) -> Consistency {
+/// Judges the gaps between the beats of a window whose four classes are known: their rhythm, the time that reports were lost,
+/// and how many did not come.
+pub(crate) fn consistency(
+    rhythm: &Rhythm,
+    lost: &Spans,
+    missed: u64,
+    timeline: &Timeline,
+    expected: Duration,
+) -> Consistency {
     let eligible = timeline.eligible();
     let eligible_time = eligible.total();
     let lost: Duration = interruptible(lost.as_slice()).map(|s| eligible.overlap(s.0, s.1)).sum();
@@ -231,7 +238,7 @@ pub(crate) fn consistency(rhythm: &Rhythm, lost: &Spans, timeline: &Timeline, ex
         stability,
         consistency: (!parts.is_empty()).then(|| product.powf(1.0 / parts.len() as f64)),
         jitter: rhythm.jitter(),
-        missed_beats: rhythm.missed,
+        missed_beats: missed,
         extra_beats: rhythm.extra,
     }
 }

@@ -1,5 +1,6 @@
 //! Every KPI of a device that is one number: its name, what it is made from, and how a report tells it.
 
+use crate::classes::Class;
 use crate::error::{KpiError, Result};
 use crate::report::SlotReport;
 use crate::time::{Duration, seconds};
@@ -47,17 +48,22 @@ const fn kpi(name: &'static str, made_of: MadeOf, tell: fn(&SlotReport<'_>) -> R
 }
 
 /// All of them, in the order in which they are listed. Those of a group are here too: a device is a group of one.
-pub static KPIS: [Kpi; 34] = {
+pub static KPIS: [Kpi; 35] = {
     use MadeOf::{Beats, Communication, Status};
     [
         kpi("uptime", Beats, |s| Ok(s.uptime())),
         kpi("availability", Status, |s| Ok(s.availability())),
         kpi("device_availability", Beats, |s| {
-            Ok(s.required().then(|| truth(s.live())))
+            Ok(match s.class_at_end() {
+                Class::Up => Some(1.0),
+                Class::Down => Some(0.0),
+                Class::Excluded | Class::Unknown => None,
+            })
         }),
         kpi("mean_uptime", Beats, |s| Ok(s.uptime())),
         kpi("pooled_uptime", Beats, |s| Ok(s.uptime())),
-        kpi("live", Beats, |s| Ok(Some(truth(s.live())))),
+        kpi("live", Beats, |s| is(s, Class::Up)),
+        kpi("unknown", Beats, |s| is(s, Class::Unknown)),
         kpi("up_time", Beats, |s| time(s.heartbeats().times.up)),
         kpi("down_time", Beats, |s| time(s.heartbeats().times.down)),
         kpi("unknown_time", Beats, |s| time(s.heartbeats().times.unknown)),
@@ -97,8 +103,9 @@ pub static KPIS: [Kpi; 34] = {
     ]
 };
 
-fn truth(is_so: bool) -> f64 {
-    f64::from(u8::from(is_so))
+#[expect(clippy::unnecessary_wraps, reason = "what a line of the catalogue gives")]
+fn is(slot: &SlotReport<'_>, class: Class) -> Result<Option<f64>> {
+    Ok(Some(f64::from(u8::from(slot.class_at_end() == class))))
 }
 
 #[expect(clippy::unnecessary_wraps, reason = "what a line of the catalogue gives")]

@@ -4,16 +4,16 @@ use crate::interrupts::{Pace, interruptible};
 use crate::spans::Spans;
 use crate::time::{Duration, Instant, Window, span};
 
-/// What a stretch of time is judged to be; earlier ones win where several apply.
+/// What a stretch of time is judged to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Class {
     /// Not required to work.
     Excluded,
-    /// Required, but nobody was looking.
+    /// Required, but nobody was looking, or has not looked for long enough to tell.
     Unknown,
-    /// Required, observed and not working.
+    /// Required, observed for long enough and not working.
     Down,
-    /// Required, observed and working.
+    /// Required and working.
     Up,
 }
 
@@ -40,11 +40,11 @@ pub struct Exemptions {
 /// How much of a window each class takes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct ClassTimes {
-    /// Time that was required, observed and working.
+    /// Time that was required and working.
     pub up: Duration,
-    /// Time that was required, observed and not working.
+    /// Time that was required, observed for long enough and not working.
     pub down: Duration,
-    /// Time that was required and not observed.
+    /// Time that was required and of which nobody can tell.
     pub unknown: Duration,
     /// Time that was not required.
     pub excluded: Duration,
@@ -67,7 +67,7 @@ impl ClassTimes {
         (judged > 0).then(|| self.up as f64 / judged as f64)
     }
 
-    /// Time that was required and observed.
+    /// Time that is up or down.
     pub fn eligible(&self) -> Duration {
         self.up + self.down
     }
@@ -83,14 +83,14 @@ impl ClassTimes {
 pub struct Timeline(Vec<Stretch>);
 
 impl Timeline {
-    /// Judges a window by when the device was working. `dark` is unknown time that comes from the evidence itself.
-    pub fn judge(window: Window, up: &Spans, dark: &Spans, exempt: &Exemptions) -> Self {
+    /// Judges a window by when the device was proven to work. `undecided` is time in which nobody has looked for long enough.
+    pub fn judge(window: Window, up: &Spans, undecided: &Spans, exempt: &Exemptions) -> Self {
         let mut timeline = Self::default();
         let mut layers = [
             Layer::new(&exempt.excluded, window),
-            Layer::new(&exempt.unknown, window),
-            Layer::new(dark, window),
             Layer::new(up, window),
+            Layer::new(&exempt.unknown, window),
+            Layer::new(undecided, window),
         ];
         let mut at = window.start;
         let mut pace = Pace::default();
@@ -105,8 +105,9 @@ impl Timeline {
             }
             let class = match inside {
                 [true, ..] => Class::Excluded,
-                [_, true, ..] | [_, _, true, _] => Class::Unknown,
-                [.., true] => Class::Up,
+                // Proof beats ignorance.
+                [_, true, ..] => Class::Up,
+                [_, _, true, _] | [.., true] => Class::Unknown,
                 _ => Class::Down,
             };
             timeline.append(at, next, class);
@@ -135,6 +136,11 @@ impl Timeline {
         times
     }
 
+    /// Whether all of the window is up or down.
+    pub fn is_eligible(&self) -> bool {
+        self.judged().count() == self.0.len()
+    }
+
     /// The judged stretches, excluded and unknown ones skipped.
     pub fn judged(&self) -> impl DoubleEndedIterator<Item = &Stretch> {
         self.0.iter().filter(|s| matches!(s.class, Class::Up | Class::Down))
@@ -149,7 +155,7 @@ impl Timeline {
             .count() as u64
     }
 
-    /// The required and observed time as a set.
+    /// The time that is up or down, as a set.
     pub fn eligible(&self) -> Spans {
         Spans::from_sorted(self.judged().map(|s| (s.start, s.end)))
     }

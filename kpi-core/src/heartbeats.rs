@@ -9,8 +9,9 @@ use crate::codec::{Codec, Reader, Writer, add_tallies};
 use crate::error::{KpiError, Result};
 use crate::interrupts::{Pace, interruptible, sort_unstable_by_key};
 use crate::outages::{Availability, Outage, failures, outages};
+use crate::silence::{Hearing, Silence};
 use crate::spans::Spans;
-use crate::time::{Duration, EARLIEST, Instant, LATEST, Window, check_duration, check_instant};
+use crate::time::{Duration, EARLIEST, Instant, LATEST, Window, check_duration, check_instant, span};
 
 mod stretches;
 
@@ -340,7 +341,32 @@ impl Heartbeats {
 
     /// The window in its four classes.
     pub fn judge(&self, window: Window, exempt: &Exemptions) -> Timeline {
-        Timeline::judge(window, &self.live_ranges(), &Spans::empty(), exempt)
+        let undecided = Hearing::of(exempt).undecided(self.settled().silences());
+        Timeline::judge(window, &self.live_ranges(), &undecided, exempt)
+    }
+
+    /// The time before, between and after the stretches. Before the first one its own liveness counts; without any there is
+    /// none that could.
+    fn silences(&self) -> impl Iterator<Item = Silence> {
+        let mut before = None;
+        let mut liveness = 0;
+        let nexts = self.stretches().map(Some).chain([None]);
+        let silences = nexts.map(move |next| {
+            if let Some(first) = next.filter(|_| before.is_none()) {
+                liveness = span(first.last_beat, first.end);
+            }
+            let silence = Silence {
+                since: before,
+                liveness,
+                until: next.map_or(Instant::MAX, |live| live.start),
+            };
+            if let Some(live) = next {
+                before = Some(live.last_beat);
+                liveness = span(live.last_beat, live.end);
+            }
+            silence
+        });
+        silences.filter(|silence| silence.liveness > 0)
     }
 
     /// How much of the window each class takes.

@@ -7,6 +7,7 @@
 //! |---|---|
 //! | [`time`], [`spans`] | instants, windows, sets of time |
 //! | [`classes`], [`outages`] | a window in up, down, unknown and excluded time; its outages |
+//! | [`silence`] | how long a device that sends nothing could have been heard |
 //! | [`heartbeats`], [`status`] | the two kinds of evidence |
 //! | [`times`], [`cadence`] | beats as they came; how consistently they came |
 //! | [`runs`] | what beats amount to, once it is known how they are judged |
@@ -49,6 +50,7 @@ pub mod response;
 pub mod runs;
 mod samples;
 pub mod scores;
+pub mod silence;
 pub mod spans;
 pub mod status;
 pub mod throughput;

@@ -3,7 +3,7 @@
 use std::cell::OnceCell;
 
 use crate::cadence::{Consistency, Expectation};
-use crate::classes::{ClassTimes, Exemptions, Timeline};
+use crate::classes::{Class, ClassTimes, Exemptions, Timeline};
 use crate::error::{KpiError, Result};
 use crate::evidence::{Communication, Evidence};
 use crate::heartbeats::default_liveness;
@@ -11,7 +11,8 @@ use crate::interrupts::interruptible;
 use crate::outages::{Availability, Outage, failures, outages};
 use crate::rates::{error_rate, wilson_interval};
 use crate::response::{ApdexCounts, ResponseSketch};
-use crate::runs::{Judged, Runs, carry_in};
+use crate::runs::{Judged, Runs};
+use crate::silence::Hearing;
 use crate::spans::Spans;
 use crate::status::{StatusHistory, StatusRules, StatusTimeline};
 use crate::time::{Duration, Instant, Window, check_duration, seconds};
@@ -47,6 +48,15 @@ impl DeviceSettings {
     }
 }
 
+/// What is known of a device and its collector beyond the time that the evidence is of.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Around {
+    /// The last beat before all of the evidence; none where there is none, or one in the evidence proves as much.
+    pub beat_before: Option<Instant>,
+    /// The last beat of the collector, where that is alive: nobody has looked yet from then on.
+    pub seen_until: Option<Instant>,
+}
+
 /// All that a report is made from, for one device.
 #[derive(Debug)]
 pub struct Dossier {
@@ -62,6 +72,12 @@ pub struct Dossier {
     pub statuses: StatusHistory,
     /// Time that does not count.
     pub exempt: Exemptions,
+    /// When the device could be heard.
+    hearing: Hearing,
+    /// Of the time that does not count, that of which no status sample tells either.
+    untold: OnceCell<Exemptions>,
+    /// What is known from before the evidence, and after it.
+    pub around: Around,
     /// How to judge.
     pub settings: DeviceSettings,
 }
@@ -87,22 +103,29 @@ impl Dossier {
             evidence,
             counters: OnceCell::new(),
             statuses: statuses.history(),
+            hearing: Hearing::of(&exempt),
+            untold: OnceCell::new(),
             exempt,
             settings,
+            around: Around::default(),
         })
     }
 
     /// The four classes of a window, by heartbeats.
     pub fn timeline(&self, window: Window) -> Timeline {
-        let (carry_in, beats) = self.beats_of(window);
-        beats.judge(window, carry_in, &self.exempt).timeline
+        self.judge(window).timeline
+    }
+
+    fn judge(&self, window: Window) -> Judged {
+        let (before, beats) = self.beats_of(window);
+        beats.judge(window, before, &self.exempt, &self.hearing)
     }
 
     /// All beats of a window, which no period that was calculated may cross, and the last one before it.
     fn beats_of(&self, window: Window) -> (Option<Instant>, Runs) {
         let first = self.beats.partition_point(|b| *b < window.start);
         let after = first + self.beats[first..].partition_point(|b| *b < window.end);
-        let mut last_before = self.beats[..first].last().copied();
+        let mut last_before = self.beats[..first].last().copied().max(self.around.beat_before);
         let mut rest = &self.beats[first..after];
         let mut all = Runs::new(self.settings.expect);
         let (before, not_before) = self.periods_before(window.start);
@@ -117,7 +140,7 @@ impl Dossier {
             rest = later;
         }
         all.add(rest);
-        (carry_in(last_before, window, self.settings.expect), all)
+        (last_before, all)
     }
 
     /// The runs of periods that have a beat before the instant, and those of the others.
@@ -128,8 +151,7 @@ impl Dossier {
 
     /// The outages of a window, by heartbeats, each with the last beat before it.
     pub fn outages(&self, window: Window, min_outage: Duration) -> Vec<Outage> {
-        let (carry_in, beats) = self.beats_of(window);
-        let Judged { live, timeline } = beats.judge(window, carry_in, &self.exempt);
+        let Judged { live, timeline } = self.judge(window);
         let mut found = outages(&timeline, &live, min_outage);
         for outage in interruptible(&mut found) {
             outage.last_beat = self.last_beat_before(outage.started_at);
@@ -140,22 +162,42 @@ impl Dossier {
     /// The last beat before an instant at which the device is not alive.
     fn last_beat_before(&self, t: Instant) -> Option<Instant> {
         let before = self.beats.partition_point(|b| *b < t);
-        let single = before.checked_sub(1).map(|i| self.beats[i]);
+        let single = before.checked_sub(1).map(|i| self.beats[i]).max(self.around.beat_before);
         single.max(self.periods_before(t).0.last().and_then(|runs| runs.last_before(t)))
     }
 
-    /// The time of a window in which no beat proves the device alive.
-    pub fn silent(&self, window: Window) -> Spans {
-        let (carry_in, beats) = self.beats_of(window);
-        beats.live(carry_in).gaps(window)
+    /// The time of a window that does not lie between two of these beats, no further apart than a liveness: what of it is
+    /// unobserved, where they are a collector's.
+    pub fn unobserved(&self, window: Window) -> Spans {
+        let (before, beats) = self.beats_of(Window {
+            start: window.start,
+            end: Instant::MAX,
+        });
+        beats.observed(before).gaps(window)
     }
 
-    /// Whether a beat proves the device alive at the instant.
-    pub fn live_at(&self, t: Instant) -> bool {
-        let after = self.beats.partition_point(|b| *b <= t);
-        let single = after > 0 && t < self.beats[after - 1].saturating_add(self.settings.expect.liveness);
-        let (until, _) = self.periods_before(t.saturating_add(1));
-        single || until.last().is_some_and(|runs| runs.live_at(t))
+    /// The class at an instant up to which the beats are known. One of which nobody has looked yet is judged as the last one
+    /// was at which somebody did.
+    pub fn class_at(&self, t: Instant) -> Class {
+        let at = |t: Instant| {
+            let end = t.saturating_add(1);
+            self.timeline(Window { start: t, end }).stretches()[0].class
+        };
+        match self.around.seen_until.filter(|seen| *seen <= t) {
+            Some(seen) if at(t) == Class::Unknown => match at(seen.saturating_sub(1)) {
+                class @ (Class::Up | Class::Down) => class,
+                _ => Class::Unknown,
+            },
+            _ => at(t),
+        }
+    }
+
+    /// What does not count for the status: in time that nobody observed a device may have told it all the same.
+    pub fn untold(&self) -> &Exemptions {
+        self.untold.get_or_init(|| Exemptions {
+            excluded: self.exempt.excluded.clone(),
+            unknown: self.statuses.untold(&self.exempt.unknown),
+        })
     }
 
     /// The report of a slot; `slot` is its number in the evidence.
@@ -166,6 +208,7 @@ impl Dossier {
             window,
             communication: self.evidence.as_ref().and_then(|e| e.slot(slot)),
             beats: OnceCell::new(),
+            class_at_end: OnceCell::new(),
             consistency: OnceCell::new(),
             status_times: OnceCell::new(),
         }
@@ -187,6 +230,7 @@ pub struct SlotReport<'a> {
     window: Window,
     communication: Option<&'a Communication>,
     beats: OnceCell<Beats>,
+    class_at_end: OnceCell<Class>,
     consistency: OnceCell<Consistency>,
     status_times: OnceCell<ClassTimes>,
 }
@@ -194,7 +238,7 @@ pub struct SlotReport<'a> {
 /// What the beats of a slot tell.
 #[derive(Debug)]
 struct Beats {
-    carry_in: Option<Instant>,
+    before: Option<Instant>,
     runs: Runs,
     timeline: Timeline,
     availability: Availability,
@@ -208,8 +252,9 @@ impl SlotReport<'_> {
 
     fn beats(&self) -> &Beats {
         self.beats.get_or_init(|| {
-            let (carry_in, runs) = self.dossier.beats_of(self.window);
-            let Judged { live, timeline } = runs.judge(self.window, carry_in, &self.dossier.exempt);
+            let Dossier { exempt, hearing, .. } = self.dossier;
+            let (before, runs) = self.dossier.beats_of(self.window);
+            let Judged { live, timeline } = runs.judge(self.window, before, exempt, hearing);
             let found = outages(&timeline, &live, 0);
             let availability = Availability {
                 times: timeline.times(),
@@ -217,7 +262,7 @@ impl SlotReport<'_> {
                 longest_outage: found.iter().map(|o| o.duration).max(),
             };
             Beats {
-                carry_in,
+                before,
                 runs,
                 timeline,
                 availability,
@@ -234,35 +279,29 @@ impl SlotReport<'_> {
     pub fn consistency(&self) -> &Consistency {
         self.consistency.get_or_init(|| {
             let Beats {
-                carry_in,
+                before,
                 runs,
                 timeline,
                 ..
             } = self.beats();
-            runs.consistency(self.window, *carry_in, timeline)
+            runs.consistency(self.window, *before, timeline)
         })
     }
 
     /// The four classes by status.
     pub fn status_times(&self) -> &ClassTimes {
-        let Dossier {
-            statuses,
-            settings,
-            exempt,
-            ..
-        } = self.dossier;
-        self.status_times
-            .get_or_init(|| statuses.times(self.window, settings.status, &exempt.clip(self.window)))
+        let Dossier { statuses, settings, .. } = self.dossier;
+        self.status_times.get_or_init(|| {
+            let exempt = self.dossier.untold().clip(self.window);
+            statuses.times(self.window, settings.status, &exempt)
+        })
     }
 
-    /// Whether a beat proves the device alive at the end of the slot.
-    pub fn live(&self) -> bool {
-        self.dossier.live_at(self.window.end)
-    }
-
-    /// Whether the device had to work at the end of the slot.
-    pub fn required(&self) -> bool {
-        !self.dossier.exempt.excluded.contains(self.window.end)
+    /// The class at the end of the slot.
+    pub fn class_at_end(&self) -> Class {
+        *self
+            .class_at_end
+            .get_or_init(|| self.dossier.class_at(self.window.end))
     }
 
     /// `up / (up + down)` by heartbeats.

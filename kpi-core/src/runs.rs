@@ -9,6 +9,7 @@ use crate::classes::{Exemptions, Timeline};
 use crate::codec::{Reader, Writer, add_tallies};
 use crate::error::Result;
 use crate::interrupts::interruptible;
+use crate::silence::{Hearing, Silence};
 use crate::spans::Spans;
 use crate::time::{Duration, Instant, Window, check_duration, check_instant, span};
 
@@ -143,6 +144,21 @@ impl Runs {
         Spans::from_sorted(all.map(|run| (run.first, run.last.saturating_add(self.expect.liveness))))
     }
 
+    /// The time between beats, the last one before these included, that are no further apart than a liveness: in which a
+    /// collector is known to have looked.
+    pub fn observed(&self, before: Option<Instant>) -> Spans {
+        let mut observed = Spans::empty();
+        let mut previous = before;
+        for run in interruptible(&self.runs) {
+            if let Some(beat) = previous.filter(|beat| span(*beat, run.first) <= self.expect.liveness) {
+                observed.append(beat, run.first);
+            }
+            observed.append(run.first, run.last);
+            previous = Some(run.last);
+        }
+        observed
+    }
+
     /// Whether one of these beats proves the device alive at the instant.
     pub fn live_at(&self, t: Instant) -> bool {
         let began = self.runs.partition_point(|run| run.first <= t);
@@ -173,17 +189,43 @@ impl Runs {
         lost.clip(window)
     }
 
-    /// Judges a window by all of its beats and the last one before it, where that is near enough to matter.
-    pub fn judge(&self, window: Window, carry_in: Option<Instant>, exempt: &Exemptions) -> Judged {
-        let live = self.live(carry_in);
-        let timeline = Timeline::judge(window, &live, &Spans::empty(), exempt);
+    /// Judges a window by all of its beats and the last one before it, however long before.
+    pub fn judge(&self, window: Window, before: Option<Instant>, exempt: &Exemptions, hearing: &Hearing) -> Judged {
+        let live = self.live(before);
+        let undecided = hearing.undecided(self.silences(before));
+        let timeline = Timeline::judge(window, &live, &undecided, exempt);
         Judged { live, timeline }
+    }
+
+    /// The gaps that are longer than a beat proves the device alive, the last beat before all of these included.
+    fn silences(&self, before: Option<Instant>) -> impl Iterator<Item = Silence> {
+        let lasts = std::iter::once(before).chain(self.runs.iter().map(|run| Some(run.last)));
+        let nexts = self.runs.iter().map(|run| run.first).chain([Instant::MAX]);
+        lasts.zip(nexts).map(|(since, until)| Silence {
+            since,
+            liveness: self.expect.liveness,
+            until,
+        })
+    }
+
+    /// How many reports did not come between two that did, at instants that are up or down: for a gap `g` after a beat at `b`
+    /// those `b + kT` with `kT ≤ g − T/2`.
+    fn missed(&self, timeline: &Timeline) -> u64 {
+        if timeline.is_eligible() {
+            return self.rhythm.missed;
+        }
+        let eligible = timeline.eligible();
+        let gaps = self.runs.windows(2).map(|pair| (pair[0].last, pair[1].first));
+        let late = gaps.filter(|gap| self.on_time.is_late(span(gap.0, gap.1)));
+        interruptible(late)
+            .map(|(beat, next)| missed_in(&eligible, beat, next, self.expect.interval))
+            .fold(0, add_tallies)
     }
 
     /// How consistently the device was active in a window that was judged by the same beats.
     pub fn consistency(&self, window: Window, carry_in: Option<Instant>, timeline: &Timeline) -> Consistency {
         let lost = self.lost(window, carry_in);
-        consistency(&self.rhythm, &lost, timeline, self.expect.interval)
+        consistency(&self.rhythm, &lost, self.missed(timeline), timeline, self.expect.interval)
     }
 
     /// Bytes in use beyond the structure itself.
@@ -247,6 +289,19 @@ impl Runs {
     }
 }
 
+/// The reports that did not come between two beats, at instants of a set.
+fn missed_in(eligible: &Spans, beat: Instant, next: Instant, interval: Duration) -> u64 {
+    let (beat, next, interval) = (i128::from(beat), i128::from(next), i128::from(interval));
+    let most = (2 * (next - beat) - interval) / (2 * interval);
+    // How many of them come before an instant.
+    let before = |t: Instant| (i128::from(t) - beat + interval - 1).div_euclid(interval).clamp(1, most + 1) - 1;
+    let spans = eligible.as_slice();
+    let first = spans.partition_point(|s| i128::from(s.1) <= beat);
+    let near = interruptible(&spans[first..]).take_while(|s| i128::from(s.0) < next);
+    let missed: i128 = near.map(|s| before(s.1) - before(s.0)).sum();
+    u64::try_from(missed).unwrap_or(u64::MAX)
+}
+
 /// What beats tell of a window.
 #[derive(Debug, Clone)]
 pub struct Judged {
@@ -266,17 +321,13 @@ pub fn judge_beats(
 ) -> (Timeline, Consistency) {
     let first = sorted.partition_point(|t| *t < window.start);
     let after = first + sorted[first..].partition_point(|t| *t < window.end);
-    let carry_in = carry_in(sorted[..first].last().copied(), window, expect);
+    let before = sorted[..first].last().copied();
     let runs = Runs::of(&sorted[first..after], expect);
-    let timeline = runs.judge(window, carry_in, exempt).timeline;
-    let consistency = runs.consistency(window, carry_in, &timeline);
+    // Without any beat nobody knows how long one would prove the device alive.
+    let hearing = if sorted.is_empty() { Hearing::default() } else { Hearing::of(exempt) };
+    let timeline = runs.judge(window, before, exempt, &hearing).timeline;
+    let consistency = runs.consistency(window, before, &timeline);
     (timeline, consistency)
-}
-
-/// The last beat before a window, where it is near enough to matter in it.
-pub fn carry_in(last: Option<Instant>, window: Window, expect: Expectation) -> Option<Instant> {
-    let earliest = window.start.saturating_sub(expect.look_back());
-    last.filter(|t| *t >= earliest)
 }
 
 #[cfg(test)]

@@ -16,6 +16,7 @@ use kpi_core::heartbeats::Heartbeats;
 use kpi_core::interrupts::{STEPS, ask};
 use kpi_core::outages::outages;
 use kpi_core::report::{DeviceSettings, Dossier};
+use kpi_core::silence::Hearing;
 use kpi_core::runs::{Runs, judge_beats};
 use kpi_core::scores::unusual;
 use kpi_core::spans::Spans;
@@ -164,7 +165,7 @@ fn works() -> Vec<Work> {
         ("live", Box::new(move || drop(runs.live(None)))),
         (
             "judge",
-            Box::new(move || drop(runs_2.judge(all(), None, &Exemptions::default()))),
+            Box::new(move || drop(runs_2.judge(all(), None, &Exemptions::default(), &Hearing::default()))),
         ),
         (
             "judge beats",

@@ -68,7 +68,7 @@ fn timelines_are_as_long_as_the_window() {
     for (name, work) in [
         ("outages", (|d, w| drop(d.outages(w, 0))) as fn(&Dossier, Window)),
         ("timeline", |d, w| drop(d.timeline(w))),
-        ("silent", |d, w| drop(d.silent(w))),
+        ("unobserved", |d, w| drop(d.unobserved(w))),
         ("status", |d, w| {
             let _ = d.statuses.times(w, d.settings.status, &d.exempt);
         }),

@@ -110,6 +110,26 @@ impl StatusHistory {
             .map_or(Status::Unknown, |series| series.status)
     }
 
+    /// What of some stretches in which nobody observed the device no sample tells either: of each what lies before the first
+    /// sample that was measured in it.
+    pub fn untold(&self, unobserved: &Spans) -> Spans {
+        let stretches = interruptible(unobserved.as_slice());
+        Spans::from_sorted(stretches.map(|&(start, end)| (start, self.next_sample(start).map_or(end, |told| told.min(end)))))
+    }
+
+    /// The first sample at an instant or after it.
+    fn next_sample(&self, t: Instant) -> Option<Instant> {
+        let begun = self.0.partition_point(|series| series.first < t);
+        let within = begun.checked_sub(1).map(|i| self.0[i]).filter(|series| series.last() >= t);
+        within
+            .map(|series| {
+                let number = series.number_at(t);
+                let at = series.at(number);
+                if at < t { series.at(number + 1) } else { at }
+            })
+            .or_else(|| self.0.get(begun).map(|series| series.first))
+    }
+
     /// Takes each period of the window in turn, without gap or overlap, neighbours always of different status.
     pub fn each_period(&self, window: Window, ttl: Option<Duration>, mut take: impl FnMut(Period)) {
         let mut open = Period {

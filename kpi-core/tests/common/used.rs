@@ -7,6 +7,7 @@ use kpi_core::evidence::Evidence;
 use kpi_core::heartbeats::Heartbeats;
 use kpi_core::response::ResponseSketch;
 use kpi_core::runs::judge_beats;
+use kpi_core::silence::Hearing;
 use kpi_core::status::StatusTimeline;
 use kpi_core::throughput::Throughput;
 use kpi_core::time::{EARLIEST, LATEST, SECOND, Window};
@@ -91,7 +92,7 @@ impl Used for Evidence {
         let _ = self.parts();
         for runs in self.runs() {
             for window in windows() {
-                runs.judge(window, Some(window.start), &Exemptions::default());
+                runs.judge(window, Some(window.start), &Exemptions::default(), &Hearing::default());
             }
             let _ = (runs.live_at(0), runs.last_before(0));
         }
