@@ -31,7 +31,7 @@ regress: setup ## the extension's regression tests (NAME=... for one, ACCEPT=1 t
 	@tools/install.sh tests
 	@tools/run.sh pg-regress $(NAME) $(if $(ACCEPT),--accept)
 
-upgrade-script: setup ## write the script from the last released version's SQL to that of sql/install
+upgrade-script: setup ## write the script from the last released version's SQL to that of sql/
 	@tools/run.sh versions step
 
 freeze: installed ## keep the SQL of this version and a store it made, for the tests of the versions to come

@@ -1,157 +1,69 @@
-//! The one list of SQL files, in the order in which they are installed: types before the functions that take them,
-//! functions before those that call them. `requires` carries the order to cargo-pgrx.
+//! The one list of SQL files, in the order in which they are installed, with the reason for it. An upgrade script keeps to the
+//! same order.
+//!
+//! A type stands before the functions that take it. So does what a parsed body (`RETURN …`, `BEGIN ATOMIC`) calls, because
+//! PostgreSQL looks it up at once; what plpgsql calls is looked up when it runs, and could stand anywhere. Within that the order
+//! is that of reading: what a file is about is explained before it is used.
 
 use pgrx::extension_sql_file;
 
-// Layer 1: functions on anybody's table.
-extension_sql_file!("../../sql/install/10_types.sql", name = "types", bootstrap);
-extension_sql_file!(
-    "../../sql/install/20_heartbeats.sql",
-    name = "heartbeats",
-    requires = ["types"]
-);
-extension_sql_file!(
-    "../../sql/install/21_status.sql",
-    name = "status",
-    requires = ["heartbeats"]
-);
-extension_sql_file!(
-    "../../sql/install/22_cadence.sql",
-    name = "cadence",
-    requires = ["status"]
-);
-extension_sql_file!(
-    "../../sql/install/23_response.sql",
-    name = "response",
-    requires = ["cadence"]
-);
-extension_sql_file!(
-    "../../sql/install/24_throughput.sql",
-    name = "throughput",
-    requires = ["response"]
-);
-extension_sql_file!(
-    "../../sql/install/25_rates.sql",
-    name = "rates",
-    requires = ["throughput"]
-);
-extension_sql_file!("../../sql/install/26_scores.sql", name = "scores", requires = ["rates"]);
-// Layer 2: the managed store and its two doors.
-extension_sql_file!(
-    "../../sql/install/30_settings.sql",
-    name = "settings",
-    requires = ["scores"]
-);
-extension_sql_file!(
-    "../../sql/install/31_store.sql",
-    name = "store",
-    requires = ["settings"]
-);
-extension_sql_file!(
-    "../../sql/install/31_authority.sql",
-    name = "authority",
-    requires = ["store"]
-);
-extension_sql_file!(
-    "../../sql/install/32_partitions.sql",
-    name = "partitions",
-    requires = ["authority"]
-);
-extension_sql_file!(
-    "../../sql/install/32_retention.sql",
-    name = "retention",
-    requires = ["partitions"]
-);
-extension_sql_file!(
-    "../../sql/install/33_ingest_rules.sql",
-    name = "ingest_rules",
-    requires = ["retention"]
-);
-extension_sql_file!(
-    "../../sql/install/34_ingest.sql",
-    name = "ingest",
-    requires = ["ingest_rules"]
-);
-extension_sql_file!(
-    "../../sql/install/35_device_rules.sql",
-    name = "device_rules",
-    requires = ["ingest"]
-);
-// Layer 3: reports, all of them over the one evidence seam.
-extension_sql_file!(
-    "../../sql/install/40_gather.sql",
-    name = "gather",
-    requires = ["device_rules"]
-);
-extension_sql_file!(
-    "../../sql/install/41_evidence.sql",
-    name = "evidence",
-    requires = ["gather"]
-);
-extension_sql_file!(
-    "../../sql/install/42_buckets.sql",
-    name = "buckets",
-    requires = ["evidence"]
-);
-extension_sql_file!(
-    "../../sql/install/43_device_kpis.sql",
-    name = "device_kpis",
-    requires = ["buckets"]
-);
-extension_sql_file!(
-    "../../sql/install/44_fleet_kpis.sql",
-    name = "fleet_kpis",
-    requires = ["device_kpis"]
-);
-extension_sql_file!(
-    "../../sql/install/45_kpi_series.sql",
-    name = "kpi_series",
-    requires = ["fleet_kpis"]
-);
-extension_sql_file!(
-    "../../sql/install/46_timelines.sql",
-    name = "timelines",
-    requires = ["kpi_series"]
-);
-extension_sql_file!(
-    "../../sql/install/47_objectives.sql",
-    name = "objectives",
-    requires = ["timelines"]
-);
-extension_sql_file!(
-    "../../sql/install/48_anomalies.sql",
-    name = "anomalies",
-    requires = ["objectives"]
-);
-// Upkeep.
-extension_sql_file!(
-    "../../sql/install/50_calculations.sql",
-    name = "calculations",
-    requires = ["anomalies"]
-);
-extension_sql_file!(
-    "../../sql/install/60_health.sql",
-    name = "health",
-    requires = ["calculations"]
-);
-extension_sql_file!(
-    "../../sql/install/61_maintain.sql",
-    name = "maintain",
-    requires = ["health"]
-);
-extension_sql_file!(
-    "../../sql/install/62_deadlines.sql",
-    name = "deadlines",
-    requires = ["maintain"]
-);
-// Who may do what.
-extension_sql_file!(
-    "../../sql/install/70_grants.sql",
-    name = "grants",
-    requires = ["deadlines"]
-);
-extension_sql_file!(
-    "../../sql/install/71_row_security.sql",
-    name = "row_security",
-    requires = ["grants"]
-);
+/// `"name" = "file"`, one below the other: each is installed after the one before it.
+macro_rules! install {
+    ($first:literal = $file:literal, $($rest:tt)*) => {
+        extension_sql_file!($file, name = $first, bootstrap);
+        install!(after $first: $($rest)*);
+    };
+    (after $before:literal: $name:literal = $file:literal, $($rest:tt)*) => {
+        extension_sql_file!($file, name = $name, requires = [$before]);
+        install!(after $name: $($rest)*);
+    };
+    (after $last:literal:) => {};
+}
+
+install! {
+    // Layer 1, on anybody's table: the types, then what makes and reads each of them.
+    "types" = "../../sql/aggregates/types.sql",
+    "heartbeats" = "../../sql/aggregates/heartbeats.sql",
+    "status" = "../../sql/aggregates/status.sql",
+    "cadence" = "../../sql/aggregates/cadence.sql",
+    "response" = "../../sql/aggregates/response.sql",
+    "throughput" = "../../sql/aggregates/throughput.sql",
+    "rates" = "../../sql/aggregates/rates.sql",
+    "scores" = "../../sql/aggregates/scores.sql",
+
+    // Layer 2, the store: its settings, which everything below asks; its tables; whose rights its work is done with; and where its
+    // samples lie.
+    "settings" = "../../sql/store/settings.sql",
+    "store" = "../../sql/store/store.sql",
+    "authority" = "../../sql/rights/authority.sql",
+    "partitions" = "../../sql/storage/partitions.sql",
+    "retention" = "../../sql/storage/retention.sql",
+
+    // What every write goes through, then the door that asks these rules beforehand, and what a change of a device means.
+    "ingest_rules" = "../../sql/ingest/rules.sql",
+    "ingest_batches" = "../../sql/ingest/batches.sql",
+    "device_rules" = "../../sql/store/device_rules.sql",
+
+    // Layer 3, reports. All of them read a dossier, a type of the evidence seam.
+    "gather" = "../../sql/storage/gather.sql",
+    "evidence" = "../../sql/storage/evidence.sql",
+    "buckets" = "../../sql/reports/buckets.sql",
+    "device_kpis" = "../../sql/reports/device_kpis.sql",
+    "fleet_kpis" = "../../sql/reports/fleet_kpis.sql",
+    "kpi_series" = "../../sql/reports/kpi_series.sql",
+    "timelines" = "../../sql/reports/timelines.sql",
+    "objectives" = "../../sql/reports/objectives.sql",
+    "anomalies" = "../../sql/reports/anomalies.sql",
+
+    // Calculations are made of evidence by the reports, and kept where evidence is gathered from.
+    "calculations" = "../../sql/storage/calculations.sql",
+
+    // Upkeep, which has it all done, and says how the store is.
+    "health" = "../../sql/upkeep/health.sql",
+    "maintain" = "../../sql/upkeep/maintain.sql",
+    "deadlines" = "../../sql/upkeep/deadlines.sql",
+
+    // Who may do what. It names all that is above.
+    "grants" = "../../sql/rights/grants.sql",
+    "row_security" = "../../sql/rights/row_security.sql",
+}

@@ -12,7 +12,7 @@
 //! | [`authority`] | whose rights the store's own work is done with, and which triggers stand aside for it |
 //! | [`worker`] | upkeep by itself, where the library is preloaded |
 //!
-//! Functions are declared in `sql/install/*.sql`, each under the name it has here with the prefix `iot_kpi_`.
+//! Functions are declared in the files of `sql/`, each under the name it has here with the prefix `iot_kpi_`.
 
 ::pgrx::pg_module_magic!(name, version);
 

@@ -1,5 +1,5 @@
 -- From 0.2.0 to 0.3.0. Above the line below stands what is written by hand, which runs first; `make upgrade-script`
--- writes what is below it, from the difference between sql/upgrade/pg_iot_kpi--0.2.0.sql and sql/install.
+-- writes what is below it, from the difference between sql/upgrade/pg_iot_kpi--0.2.0.sql and the files of sql/.
 \echo Use "ALTER EXTENSION pg_iot_kpi UPDATE TO '0.3.0'" to load this file. \quit
 
 ---- generated ----

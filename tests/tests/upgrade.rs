@@ -16,13 +16,13 @@ use iot_kpi_tests::upgrade::{Fixture, Step};
 use postgres::Client;
 
 #[test]
-fn the_script_is_what_sql_install_asks_for() {
+fn the_script_is_what_the_files_of_sql_ask_for() {
     let step = Step::find().unwrap();
     let should_be = step.script().unwrap();
     let is = std::fs::read_to_string(step.file()).unwrap();
     assert!(
         is == should_be.text,
-        "run `make upgrade-script`: {} is not up to date with sql/install, which would {:#?}",
+        "run `make upgrade-script`: {} is not up to date with the files of sql/, which would {:#?}",
         step.file().display(),
         should_be.changes
     );

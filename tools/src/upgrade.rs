@@ -12,7 +12,7 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 
 pub use self::fixture::Fixture;
 use self::statements::{Kind, Statement};
@@ -73,7 +73,7 @@ impl Step {
         &self.file
     }
 
-    /// The script as it should be: what stands above the mark now, and below it what `sql/install` asks for.
+    /// The script as it should be: what stands above the mark now, and below it what the files of `sql/` ask for.
     ///
     /// # Errors
     /// When SQL cannot be read or understood.
@@ -107,32 +107,48 @@ impl Step {
     fn heading(&self) -> String {
         format!(
             "-- From {} to {VERSION}. Above the line below stands what is written by hand, which runs first; `make upgrade-script`\n\
-             -- writes what is below it, from the difference between sql/upgrade/pg_iot_kpi--{}.sql and sql/install.\n\
+             -- writes what is below it, from the difference between sql/upgrade/pg_iot_kpi--{}.sql and the files of sql/.\n\
              \\echo Use \"ALTER EXTENSION pg_iot_kpi UPDATE TO '{VERSION}'\" to load this file. \\quit\n\n",
             self.from, self.from
         )
     }
 }
 
-/// The files of `sql/install`, in the order in which they are installed.
+/// The files of `sql/`, in the order in which they are installed.
 ///
 /// # Errors
 /// When one cannot be read, or is not in the list.
 pub fn install_sql() -> Result<String> {
     let list = read(&root().join("pg_iot_kpi/src/install.rs"))?;
     let names: Vec<&str> = list
-        .split("\"../../sql/install/")
+        .split("\"../../sql/")
         .skip(1)
         .filter_map(|rest| rest.split('"').next())
         .collect();
-    let folder = root().join("sql/install");
-    for entry in fs::read_dir(&folder).context("read sql/install")? {
-        let name = entry?.file_name().to_string_lossy().into_owned();
-        if name.ends_with(".sql") && !names.contains(&name.as_str()) {
-            bail!("sql/install/{name} is not in pg_iot_kpi/src/install.rs");
-        }
+    let folder = root().join("sql");
+    for name in rooms(&folder)? {
+        ensure!(
+            names.contains(&name.as_str()),
+            "sql/{name} is not in pg_iot_kpi/src/install.rs"
+        );
     }
     names.iter().map(|name| read(&folder.join(name))).collect()
+}
+
+/// The files of the rooms in `sql/`, as in `store/settings.sql`: all folders but that of the upgrade scripts.
+fn rooms(folder: &Path) -> Result<Vec<String>> {
+    let mut files = Vec::new();
+    for room in fs::read_dir(folder).with_context(|| format!("read {}", folder.display()))? {
+        let room = room?;
+        if room.file_name() == "upgrade" {
+            continue;
+        }
+        for file in fs::read_dir(room.path()).with_context(|| format!("read {}", room.path().display()))? {
+            let (room, file) = (room.file_name(), file?.file_name());
+            files.push(format!("{}/{}", room.to_string_lossy(), file.to_string_lossy()));
+        }
+    }
+    Ok(files)
 }
 
 /// What makes the objects of `new` out of those of `old`.

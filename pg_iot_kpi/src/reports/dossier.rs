@@ -12,7 +12,7 @@ use pgrx::pg_sys::{self, Datum};
 use crate::datum;
 use crate::ranges;
 
-/// The attributes of the composite type, in its order. `sql/install/41_evidence.sql` declares it.
+/// The attributes of the composite type, in its order. `sql/storage/evidence.sql` declares it.
 #[derive(Clone, Copy)]
 enum Attribute {
     Edges = 0,

@@ -16,7 +16,7 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Action {
-    /// Write the script from the last released version's SQL to that of sql/install
+    /// Write the script from the last released version's SQL to that of sql/
     Step,
     /// Keep the installed version's SQL and a store that it made, for the tests of the versions to come
     Freeze,

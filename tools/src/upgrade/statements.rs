@@ -36,7 +36,7 @@ pub(super) fn read(sql: &str) -> Result<Vec<Statement>> {
                 let object = commented(text).with_context(|| format!("not understood: {text}"))?;
                 (Kind::Comment(object.to_owned()), format!("COMMENT ON {object}"))
             }
-            ["CREATE", "OR", "REPLACE", ..] => bail!("sql/install creates, it replaces nothing: {text}"),
+            ["CREATE", "OR", "REPLACE", ..] => bail!("the files of sql/ create, they replace nothing: {text}"),
             _ => (Kind::Other, text.clone()),
         };
         statements.push(Statement {

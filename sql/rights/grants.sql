@@ -1,6 +1,6 @@
 -- Rights. Functions run with the rights of their caller: what a role may do in the store is decided by ordinary grants, and the
 -- functions here give them. What triggers keep, liveness and marks, nobody is granted to write for that: they act as the owner of the
--- store (31_authority.sql). What else only the owner of a table can do, such as making a partition, is done for others by deputies:
+-- store (rights/authority.sql). What else only the owner of a table can do, such as making a partition, is done for others by deputies:
 -- functions in schema iot that run with the rights of the store's owner, and no more, whoever installed the extension. They take nobody's
 -- word for what may be done.
 --

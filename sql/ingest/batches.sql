@@ -1,5 +1,5 @@
 -- The forgiving door: a batch goes in as arrays, the good rows are stored, each bad one comes back with its position, field and reason.
--- The rules are those of 33_ingest_rules.sql, asked row by row beforehand; what is then inserted passes the strict door's triggers.
+-- The rules are those of ingest/rules.sql, asked row by row beforehand; what is then inserted passes the strict door's triggers.
 
 CREATE FUNCTION iot_kpi.check_same_length(lengths integer[], names text) RETURNS void
 LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp

@@ -1,7 +1,7 @@
 -- What devices, their maintenance and their metrics are checked for, and what a change of them means for calculations. The order
--- of locks is that of 33_ingest_rules.sql.
+-- of locks is that of ingest/rules.sql.
 --
--- Triggers for statements act as the owner of the store (31_authority.sql): what a role does not see is no less true. Under row
+-- Triggers for statements act as the owner of the store (rights/authority.sql): what a role does not see is no less true. Under row
 -- security they also refuse what would change somebody else's figures: by a common collector, or what a common metric means.
 
 CREATE FUNCTION iot_kpi.everything_changed() RETURNS trigger

@@ -1,7 +1,7 @@
 -- What every write to the store goes through, by whichever door. A write takes its locks in one order: the samples' keys, then new
 -- metric types, devices, device_liveness, kpi_calculations, each in key order. So writers wait for one another but never in a circle.
 --
--- Triggers act as the owner of the store, whoever writes; see 31_authority.sql.
+-- Triggers act as the owner of the store, whoever writes; see rights/authority.sql.
 --
 -- The row of device_liveness is the lock between writers and calculate_kpis(). A calculation locks it before it reads; a writer locks
 -- it after it wrote and before it looks for rows of kpi_calculations to mark stale. Whoever comes second sees what the first one did.
