@@ -62,8 +62,8 @@ pub static KPIS: [Kpi; 35] = {
         }),
         kpi("mean_uptime", Beats, |s| Ok(s.uptime())),
         kpi("pooled_uptime", Beats, |s| Ok(s.uptime())),
-        kpi("live", Beats, |s| is(s, Class::Up)),
-        kpi("unknown", Beats, |s| is(s, Class::Unknown)),
+        kpi("live", Beats, |s| truth(s.live())),
+        kpi("unknown", Beats, |s| truth(s.class_at_end() == Class::Unknown)),
         kpi("up_time", Beats, |s| time(s.heartbeats().times.up)),
         kpi("down_time", Beats, |s| time(s.heartbeats().times.down)),
         kpi("unknown_time", Beats, |s| time(s.heartbeats().times.unknown)),
@@ -104,8 +104,8 @@ pub static KPIS: [Kpi; 35] = {
 };
 
 #[expect(clippy::unnecessary_wraps, reason = "what a line of the catalogue gives")]
-fn is(slot: &SlotReport<'_>, class: Class) -> Result<Option<f64>> {
-    Ok(Some(f64::from(u8::from(slot.class_at_end() == class))))
+fn truth(is_so: bool) -> Result<Option<f64>> {
+    Ok(Some(f64::from(u8::from(is_so))))
 }
 
 #[expect(clippy::unnecessary_wraps, reason = "what a line of the catalogue gives")]

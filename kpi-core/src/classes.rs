@@ -17,6 +17,18 @@ pub enum Class {
     Up,
 }
 
+impl Class {
+    /// The word for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Excluded => "excluded",
+            Self::Unknown => "unknown",
+            Self::Down => "down",
+            Self::Up => "up",
+        }
+    }
+}
+
 /// A stretch of one class.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stretch {

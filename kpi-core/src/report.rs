@@ -176,6 +176,15 @@ impl Dossier {
         beats.observed(before).gaps(window)
     }
 
+    /// Whether a beat proves the device alive at an instant.
+    fn live_at(&self, t: Instant) -> bool {
+        let (before, beats) = self.beats_of(Window {
+            start: t,
+            end: t.saturating_add(1),
+        });
+        beats.live(before).contains(t)
+    }
+
     /// The class at an instant up to which the beats are known. One of which nobody has looked yet is judged as the last one
     /// was at which somebody did.
     pub fn class_at(&self, t: Instant) -> Class {
@@ -302,6 +311,15 @@ impl SlotReport<'_> {
         *self
             .class_at_end
             .get_or_init(|| self.dossier.class_at(self.window.end))
+    }
+
+    /// Whether the device is alive at the end of the slot, required or not.
+    pub fn live(&self) -> bool {
+        match self.class_at_end() {
+            Class::Up => true,
+            Class::Excluded => self.dossier.live_at(self.window.end),
+            Class::Down | Class::Unknown => false,
+        }
     }
 
     /// `up / (up + down)` by heartbeats.

@@ -1,10 +1,10 @@
 //! Silence counts only while it could have been heard. The clock of a silence runs in time that is neither excluded nor
 //! unobserved and stands still in all other; a device is down once it shows a whole liveness. Until then nobody can tell.
 
-use crate::classes::Exemptions;
+use crate::classes::{Class, Exemptions};
 use crate::interrupts::interruptible;
 use crate::spans::Spans;
-use crate::time::{Duration, Instant};
+use crate::time::{Duration, EARLIEST, Instant};
 
 /// Time from the last beat on, or since ever, up to the next one.
 #[derive(Debug, Clone, Copy)]
@@ -49,10 +49,10 @@ impl Hearing {
 
     /// The instant at which a silence has been heard for a whole liveness. One that lasts since ever has been at any instant
     /// that is not preceded by deaf time alone.
-    fn heard_out(&self, silence: Silence) -> Instant {
+    pub fn heard_out(&self, silence: Silence) -> Instant {
         let since = match (silence.since, self.0.first()) {
             (Some(beat), _) => beat,
-            (None, Some(first)) if first.start == Instant::MIN => first.end,
+            (None, Some(first)) if first.start <= EARLIEST => first.end,
             (None, _) => return Instant::MIN,
         };
         let first = self.0.partition_point(|deaf| deaf.end <= since);
@@ -92,5 +92,23 @@ impl Hearing {
             undecided.append(proven_until, self.heard_out(silence).min(silence.until));
         }
         undecided
+    }
+}
+
+/// The class of an instant, by the last beat until then and how long that proves the device alive.
+pub fn class_at(t: Instant, last_beat: Option<Instant>, liveness: Duration, exempt: &Exemptions) -> Class {
+    let silence = Silence {
+        since: last_beat,
+        liveness,
+        until: Instant::MAX,
+    };
+    if exempt.excluded.contains(t) {
+        Class::Excluded
+    } else if last_beat.is_some_and(|beat| t < beat.saturating_add(liveness)) {
+        Class::Up
+    } else if exempt.unknown.contains(t) || t < Hearing::of(exempt).heard_out(silence) {
+        Class::Unknown
+    } else {
+        Class::Down
     }
 }

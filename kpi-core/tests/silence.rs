@@ -10,7 +10,7 @@ use kpi_core::classes::{Class, Exemptions, Timeline};
 use kpi_core::heartbeats::Heartbeats;
 use kpi_core::outages::failures;
 use kpi_core::runs::{Runs, judge_beats};
-use kpi_core::silence::{Hearing, Silence};
+use kpi_core::silence::{Hearing, Silence, class_at};
 use kpi_core::spans::Spans;
 use kpi_core::time::{Instant, SECOND, Window};
 use proptest::collection::{btree_set, vec};
@@ -96,7 +96,10 @@ proptest! {
         let expected = by_the_second(&beats, liveness, &exempt);
         let judged = runs_of(&beats, liveness).judge(whole(), None, &exempt, &Hearing::of(&exempt)).timeline;
         prop_assert_eq!(seconds_of(&judged), expected.clone());
-        prop_assert_eq!(seconds_of(&states_of(&beats, liveness).judge(whole(), &exempt)), expected);
+        prop_assert_eq!(seconds_of(&states_of(&beats, liveness).judge(whole(), &exempt)), expected.clone());
+        let last_until = |t: i64| beats[..beats.partition_point(|beat| *beat <= t)].last().copied();
+        let one_by_one: Vec<Class> = (0..SECONDS).map(|s| s * SECOND).map(|t| class_at(t, last_until(t), liveness, &exempt)).collect();
+        prop_assert_eq!(one_by_one, expected);
     }
 
     #[test]

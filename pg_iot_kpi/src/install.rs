@@ -47,6 +47,7 @@ install! {
     // Layer 3, reports. All of them read a dossier, a type of the evidence seam.
     "gather" = "../../sql/storage/gather.sql",
     "evidence" = "../../sql/storage/evidence.sql",
+    "silence" = "../../sql/storage/silence.sql",
     "buckets" = "../../sql/reports/buckets.sql",
     "device_kpis" = "../../sql/reports/device_kpis.sql",
     "fleet_kpis" = "../../sql/reports/fleet_kpis.sql",

@@ -115,7 +115,8 @@ BEGIN
     END IF;
     -- Their collectors too: a calculation also reads the collectors' beats.
     INSERT INTO iot.device_liveness AS l (device_id, calculated_at, calculated_until)
-    SELECT d.device_id, now(), until FROM iot.devices d
+    -- A beat of a collector says something of the time before it.
+    SELECT d.device_id, now(), until + iot_kpi.look_back(d.liveness, d.expected_interval) FROM iot.devices d
     WHERE device_ids IS NULL OR d.device_id = ANY (device_ids)
        OR d.device_id IN (SELECT o.collector_id FROM iot.devices o WHERE o.device_id = ANY (device_ids))
     ORDER BY d.device_id
@@ -126,26 +127,55 @@ $$;
 COMMENT ON FUNCTION iot_kpi.lock_for_calculation(text[], timestamptz) IS
     'First step of a calculation: locks devices (NULL: all) and their collectors against writers, and notes that periods up to an instant depend on them. Read the evidence in a later statement';
 
+CREATE FUNCTION iot_kpi.look_back(liveness interval, expected_interval interval) RETURNS interval
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    -- Seconds, not days: a day of an interval is 23 or 25 hours long where clocks change.
+    RETURN make_interval(secs => extract(epoch FROM greatest(coalesce(liveness, expected_interval * 3), expected_interval * 1.5))::float8);
+COMMENT ON FUNCTION iot_kpi.look_back(interval, interval) IS 'how far from a beat it matters by itself, by a device''s settings';
+
+CREATE FUNCTION iot_kpi.bears_upon_until(device_id text, heartbeat_metric text, last timestamptz, reach interval) RETURNS timestamptz
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+SET plan_cache_mode = force_custom_plan
+AS $$
+#variable_conflict use_variable
+BEGIN
+    IF NOT isfinite(last) THEN
+        RETURN last;
+    END IF;
+    RETURN greatest(last + reach, coalesce((
+        SELECT min(m."time")
+        FROM iot.metric_types t, LATERAL (
+            SELECT s."time" FROM iot.device_metrics s
+            WHERE s.device_id = bears_upon_until.device_id AND s.metric = t.metric AND s."time" > last
+            ORDER BY s."time" LIMIT 1) m
+        WHERE heartbeat_metric IS NULL OR t.metric = heartbeat_metric), 'infinity'));
+END
+$$;
+COMMENT ON FUNCTION iot_kpi.bears_upon_until(text, text, timestamptz, interval) IS
+    'Up to when a change until an instant bears upon a device''s KPIs: the next beat, as until then it is silent, and what the change itself reaches';
+
 CREATE FUNCTION iot_kpi.mark_stale(device_ids text[], firsts timestamptz[], lasts timestamptz[]) RETURNS void
 LANGUAGE sql SET search_path = pg_catalog, pg_temp
 AS $$
--- A beat reaches past itself; what a collector sends decides what is known of its devices. Seconds, not days: a day of an interval
--- is 23 or 25 hours long where clocks change.
+-- A beat reaches past itself: as far as it proves anything, and up to the next one what it says of the silence after it. What a
+-- collector sends decides what is known of its devices, also of the time since its beat before.
 WITH changed AS (
-    SELECT s.device_id, s.first, s.last + make_interval(secs => extract(epoch FROM
-               greatest(coalesce(d.liveness, 3 * d.expected_interval), 1.5 * d.expected_interval))::float8) AS last
-    FROM unnest(device_ids, firsts, lasts) s (device_id, first, last) JOIN iot.devices d USING (device_id)
+    SELECT s.device_id, s.first, s.last, d.collector_id, r.reach, iot_kpi.bears_upon_until(d.device_id, d.heartbeat_metric, s.last, r.reach) AS until
+    FROM unnest(device_ids, firsts, lasts) s (device_id, first, last) JOIN iot.devices d USING (device_id),
+         LATERAL (SELECT iot_kpi.look_back(d.liveness, d.expected_interval)) r (reach)
 ), affected AS (
-    SELECT * FROM changed
+    SELECT c.device_id, c.first, c.until FROM changed c
     UNION ALL
-    SELECT o.device_id, c.first, c.last FROM changed c JOIN iot.devices o ON o.collector_id = c.device_id
+    SELECT o.device_id, c.first - c.reach,
+           iot_kpi.bears_upon_until(o.device_id, o.heartbeat_metric, c.last + c.reach, iot_kpi.look_back(o.liveness, o.expected_interval))
+    FROM changed c JOIN iot.devices o ON o.collector_id = c.device_id
 ), marked AS (
     -- In key order: an observer's writer and one of a device it observes meet on the same rows.
     SELECT k.device_id, k.grain, k.period
     FROM iot.kpi_calculations k JOIN affected a ON k.device_id = a.device_id
     WHERE NOT k.stale AND k.grain IN ('hour', 'day')
       -- For the index: no period is longer than 25 hours, and ranges sort by their start.
-      AND k.period > tstzrange(a.first - interval '26 hours', a.first - interval '26 hours', '[]') AND k.period < tstzrange(a.last, NULL)
+      AND k.period > tstzrange(a.first - interval '26 hours', a.first - interval '26 hours', '[]') AND k.period < tstzrange(a.until, NULL)
       -- What lies exactly at its end bears upon a period too.
       AND upper(k.period) >= a.first
       AND lower(k.period) >= (SELECT iot_kpi.kept_from())

@@ -4,7 +4,7 @@ CREATE FUNCTION iot_kpi.device_report(dossier iot_kpi.dossier) RETURNS TABLE (
     slot integer, slot_start timestamptz, slot_end timestamptz,
     up_time interval, down_time interval, unknown_time interval, excluded_time interval, uptime double precision,
     status_up_time interval, status_down_time interval, status_unknown_time interval, availability double precision,
-    live boolean, required boolean,
+    class_at_end text,
     failures bigint, mtbf interval, mttr interval, longest_outage interval,
     completeness double precision, regularity double precision, stability double precision, consistency double precision,
     jitter double precision, missed_beats bigint,

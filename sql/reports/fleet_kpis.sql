@@ -25,12 +25,12 @@ CREATE FUNCTION iot_kpi.group_kpis(
     up_time interval, down_time interval, unknown_time interval, excluded_time interval,
     failures bigint, mtbf interval, mttr interval, longest_outage interval,
     responses iot_kpi.response_sketch, apdex double precision, attempts bigint, failed bigint,
-    bytes_per_second double precision, messages_per_second double precision
+    bytes_per_second double precision, messages_per_second double precision, unknown bigint
 )
     LANGUAGE sql STABLE BEGIN ATOMIC
 SELECT r.slot, min(r.slot_start), g.value, count(*),
-       count(*) FILTER (WHERE at.required), count(*) FILTER (WHERE at.live AND at.required),
-       count(*) FILTER (WHERE at.live AND at.required)::float8 / nullif(count(*) FILTER (WHERE at.required), 0),
+       count(*) FILTER (WHERE at.class <> 'excluded'), count(*) FILTER (WHERE at.class = 'up'),
+       count(*) FILTER (WHERE at.class = 'up')::float8 / nullif(count(*) FILTER (WHERE at.class IN ('up', 'down')), 0),
        -- In a fixed order: the sum of floats depends on it.
        avg(r.uptime ORDER BY e.device_id),
        (extract(epoch FROM sum(r.up_time)) / nullif(extract(epoch FROM sum(r.up_time + r.down_time)), 0))::float8,
@@ -49,12 +49,12 @@ SELECT r.slot, min(r.slot_start), g.value, count(*),
        -- Bytes that no double precision holds, of one device or of all together, are NULL; sum() would fail every group.
        CASE WHEN count(r.bytes_per_second) = count(r.messages_per_second) AND count(r.bytes_per_second) > 0
             THEN iot_kpi.total(iot_kpi.throughput_agg(r.slot_start, r.bytes_per_second)) END,
-       sum(r.messages_per_second ORDER BY e.device_id)
+       sum(r.messages_per_second ORDER BY e.device_id),
+       count(*) FILTER (WHERE at.class = 'unknown')
 FROM iot_kpi.evidence_of(during, device_ids, as_of, edges) AS e
 LEFT JOIN LATERAL iot_kpi.device_report(e.dossier) AS r ON true
 -- A bucket is judged at its own end, a window as a whole at as_of.
-CROSS JOIN LATERAL (SELECT CASE WHEN edges IS NULL THEN e.live ELSE r.live END,
-                           CASE WHEN edges IS NULL THEN e.required ELSE r.required END) AS at (live, required)
+CROSS JOIN LATERAL (SELECT CASE WHEN edges IS NULL THEN e.class ELSE r.class_at_end END) AS at (class)
 CROSS JOIN LATERAL (SELECT CASE group_by WHEN 'device_type' THEN e.device_type WHEN 'location' THEN e.location
                                          ELSE e.metadata ->> group_by END) AS g (value)
 -- An observer is not one of the fleet that it observes, unless it is asked for by name.
@@ -73,7 +73,8 @@ CREATE FUNCTION iot_kpi.fleet_kpis(
     response_count bigint, response_mean double precision, response_p50 double precision, response_p90 double precision,
     response_p95 double precision, response_p99 double precision, apdex double precision,
     attempts bigint, failed bigint, error_rate double precision, error_rate_low double precision,
-    error_rate_high double precision, bytes_per_second double precision, messages_per_second double precision
+    error_rate_high double precision, bytes_per_second double precision, messages_per_second double precision,
+    unknown bigint
 )
     LANGUAGE sql STABLE BEGIN ATOMIC
 SELECT g.group_value, g.devices, g.required, g.live, g.device_availability, g.mean_uptime, g.pooled_uptime, g.availability,
@@ -81,7 +82,7 @@ SELECT g.group_value, g.devices, g.required, g.live, g.device_availability, g.me
        coalesce(iot_kpi.count(g.responses), 0), iot_kpi.mean(g.responses), iot_kpi.percentile(g.responses, 0.5),
        iot_kpi.percentile(g.responses, 0.9), iot_kpi.percentile(g.responses, 0.95), iot_kpi.percentile(g.responses, 0.99),
        g.apdex, g.attempts, g.failed, iot_kpi.error_rate(g.failed, g.attempts), i.low, i.high,
-       g.bytes_per_second, g.messages_per_second
+       g.bytes_per_second, g.messages_per_second, g.unknown
 FROM iot_kpi.group_kpis(during, group_by, device_ids, as_of) AS g,
      LATERAL iot_kpi.wilson_interval(g.failed, g.attempts) AS i
 ORDER BY g.group_value;

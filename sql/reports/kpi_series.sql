@@ -50,6 +50,7 @@ SELECT g.slot_start, g.group_value,
            WHEN 'availability' THEN g.availability
            WHEN 'device_availability' THEN g.device_availability
            WHEN 'live' THEN g.live
+           WHEN 'unknown' THEN g.unknown
            WHEN 'up_time' THEN iot_kpi.seconds(g.up_time)
            WHEN 'down_time' THEN iot_kpi.seconds(g.down_time)
            WHEN 'unknown_time' THEN iot_kpi.seconds(g.unknown_time)

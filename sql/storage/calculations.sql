@@ -28,7 +28,7 @@ $$;
 COMMENT ON FUNCTION iot_kpi.wanted_calculations(tstzrange, text, text[], timestamptz) IS
     'the whole hours or days of a window, over by as_of, whose calculation is missing or stale';
 
-CREATE FUNCTION iot_kpi.calculate_period(device_ids text[], grain text, edges timestamptz[]) RETURNS bigint
+CREATE FUNCTION iot_kpi.calculate_period(device_ids text[], grain text, edges timestamptz[], as_of timestamptz) RETURNS bigint
     LANGUAGE plpgsql
     SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
@@ -52,7 +52,7 @@ BEGIN
            CASE WHEN wanted_grain = 'day' THEN
                iot_kpi.evidence_send(iot_kpi.evidence_summary(r.part, (e.dossier).expected_interval, by.liveness)) END
     -- A day that is calculated is missing or stale, so its beats come from hours and rows: only fresh days are read as runs.
-    FROM iot_kpi.evidence_of(tstzrange(edges[1], edges[cardinality(edges)]), device_ids, edges[cardinality(edges)], edges) AS e
+    FROM iot_kpi.evidence_of(tstzrange(edges[1], edges[cardinality(edges)]), device_ids, as_of, edges) AS e
     CROSS JOIN LATERAL (SELECT coalesce((e.dossier).liveness, (e.dossier).expected_interval * 3)) AS by (liveness)
     -- Both have a row for each slot, in order: side by side, so that neither is called again for each row of the other.
     CROSS JOIN LATERAL ROWS FROM (
@@ -76,7 +76,7 @@ BEGIN
     GET DIAGNOSTICS written = ROW_COUNT;
     RETURN written;
 END $$;
-COMMENT ON FUNCTION iot_kpi.calculate_period(text[], text, timestamptz[]) IS
+COMMENT ON FUNCTION iot_kpi.calculate_period(text[], text, timestamptz[], timestamptz) IS
     'writes the calculations of devices for the periods between edges that are missing or stale; the devices must be locked';
 
 CREATE FUNCTION iot_kpi.no_evidence(edges timestamptz[]) RETURNS iot_kpi.evidence
@@ -138,12 +138,12 @@ BEGIN
             FROM iot_kpi.wanted_calculations(within, 'hour', locked, as_of) AS w;
         IF wanted IS NOT NULL THEN
             written := written + iot_kpi.calculate_period(wanted, 'hour', (
-                SELECT array_agg(e ORDER BY e) FROM generate_series(lower(within), upper(within), interval '1 hour') AS e));
+                SELECT array_agg(e ORDER BY e) FROM generate_series(lower(within), upper(within), interval '1 hour') AS e), as_of);
         END IF;
         SELECT array_agg(w.device_id) INTO wanted
             FROM iot_kpi.wanted_calculations(tstzrange(day, day_end) * effective, 'day', locked, as_of) AS w;
         IF wanted IS NOT NULL THEN
-            written := written + iot_kpi.calculate_period(wanted, 'day', ARRAY[day, day_end]);
+            written := written + iot_kpi.calculate_period(wanted, 'day', ARRAY[day, day_end], as_of);
         END IF;
     END LOOP;
     RETURN written;

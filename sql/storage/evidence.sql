@@ -17,15 +17,12 @@ CREATE TYPE iot_kpi.dossier AS (
     evidence iot_kpi.evidence,
     statuses iot_kpi.status_timeline,
     excluded tstzmultirange,
-    unknown tstzmultirange
+    unknown tstzmultirange,
+    beat_before timestamptz,
+    seen_until timestamptz
 );
 COMMENT ON TYPE iot_kpi.dossier IS
-    'all that a device''s report is made from; the window is cut into slots at the edges, NULL where it has not begun';
-
-CREATE FUNCTION iot_kpi.silent_ranges(dossier iot_kpi.dossier) RETURNS tstzmultirange
-    LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'iot_kpi_silent_ranges';
-COMMENT ON FUNCTION iot_kpi.silent_ranges(iot_kpi.dossier) IS
-    'the time in which no beat proves a device alive: what is unknown of the devices it observes';
+    'all that a device''s report is made from; the window is cut into slots at the edges, NULL where it has not begun; beat_before is the last beat before the evidence, seen_until when its collector, if that is alive, looked last';
 
 CREATE FUNCTION iot_kpi.require_store() RETURNS void
     LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
@@ -42,7 +39,7 @@ CREATE FUNCTION iot_kpi.look_back(device_ids text[]) RETURNS interval
 DECLARE
     seconds numeric;
 BEGIN
-    SELECT max(extract(epoch FROM greatest(coalesce(d.liveness, d.expected_interval * 3), d.expected_interval * 1.5)))
+    SELECT max(extract(epoch FROM iot_kpi.look_back(d.liveness, d.expected_interval)))
         INTO seconds
         FROM iot.devices d
         WHERE device_ids IS NULL OR d.device_id = ANY (device_ids);
@@ -83,11 +80,107 @@ CREATE FUNCTION iot_kpi.asks_communication(kpi text) RETURNS boolean
 COMMENT ON FUNCTION iot_kpi.asks_communication(text) IS
     'whether a KPI is made from response times, errors or bytes, and not from beats and status samples alone';
 
+CREATE FUNCTION iot_kpi.devices_before(device_ids text[], window_start timestamptz, window_end timestamptz, as_of timestamptz)
+RETURNS TABLE (
+    device_id text, liveness interval, excluded tstzmultirange, unknown tstzmultirange, seen_until timestamptz, beat_before timestamptz
+)
+    LANGUAGE plpgsql STABLE
+    SET search_path = pg_catalog, pg_temp
+    SET plan_cache_mode = force_custom_plan
+    SET jit = off AS $$
+#variable_conflict use_column
+DECLARE
+    collectors constant text[] := (
+        SELECT array_agg(DISTINCT d.collector_id) FROM iot.devices d
+        WHERE d.collector_id IS NOT NULL AND (device_ids IS NULL OR d.device_id = ANY (device_ids)));
+    -- A collector that is alive has looked within its own liveness: so that this far back there is a whole one of each device.
+    since constant timestamptz := window_start - iot_kpi.look_back(device_ids)
+        - CASE WHEN collectors IS NULL THEN interval '0' ELSE iot_kpi.look_back(collectors) END;
+BEGIN
+    RETURN QUERY
+    WITH near AS MATERIALIZED (
+        SELECT d.device_id, alive.length AS liveness, x.excluded, u.unknown, u.seen_until,
+               CASE WHEN l.last_beat < window_start THEN l.last_beat END AS beat_before,
+               -- Whether so little of the time before was heard that it has to be looked at how long the device was silent.
+               (d.commissioned_at < since) IS NOT FALSE
+                   AND (l.last_beat >= since AND l.last_beat < window_start) IS NOT TRUE
+                   AND (x.excluded && just_before.time OR u.unknown && just_before.time)
+                   AND NOT iot_kpi.heard_out(since, alive.length, window_start, x.excluded, u.unknown) AS is_undecided
+        FROM iot.devices d
+        LEFT JOIN iot_kpi.excluded_ranges(device_ids, since, window_end) AS x ON x.device_id = d.device_id
+        LEFT JOIN iot_kpi.unobserved(collectors, since, window_end, as_of) AS u ON u.device_id = d.collector_id
+        LEFT JOIN iot.device_liveness l ON l.device_id = d.device_id
+        CROSS JOIN LATERAL (SELECT iot_kpi.liveness_of(d.liveness, d.expected_interval)) AS alive (length)
+        CROSS JOIN LATERAL (SELECT tstzrange(window_start - alive.length, window_start)) AS just_before (time)
+        WHERE device_ids IS NULL OR d.device_id = ANY (device_ids)
+    ),
+    far AS MATERIALIZED (
+        SELECT s.* FROM iot_kpi.silences(ARRAY(SELECT n.device_id FROM near n WHERE n.is_undecided), window_start, as_of) AS s
+    )
+    SELECT n.device_id, n.liveness,
+           CASE WHEN f.excluded IS NULL THEN n.excluded ELSE coalesce(n.excluded, '{}') + f.excluded END,
+           CASE WHEN f.unknown IS NULL THEN n.unknown ELSE coalesce(n.unknown, '{}') + f.unknown END,
+           n.seen_until, coalesce(f.beat_before, n.beat_before)
+    FROM near n LEFT JOIN far f ON f.device_id = n.device_id;
+END $$;
+COMMENT ON FUNCTION iot_kpi.devices_before(text[], timestamptz, timestamptz, timestamptz) IS
+    'what is known of devices before and beside the samples of a window: the time that does not count, and, where so much of it lies just before the window that it matters, the last beat before';
+
+CREATE FUNCTION iot_kpi.classes_at(device_ids text[], as_of timestamptz) RETURNS TABLE (device_id text, class text, live boolean)
+    LANGUAGE plpgsql STABLE
+    SET search_path = pg_catalog, pg_temp
+    SET plan_cache_mode = force_custom_plan
+    SET jit = off AS $$
+#variable_conflict use_column
+DECLARE
+    moment constant interval := '1 microsecond';
+    reach constant interval := iot_kpi.look_back(device_ids);
+BEGIN
+    RETURN QUERY
+    WITH near AS MATERIALIZED (
+        SELECT k.device_id, k.liveness, k.excluded, k.unknown, k.seen_until, d.heartbeat_metric,
+               -- The last beat is kept; only a look into the past has to search for the one before as_of.
+               coalesce(CASE WHEN l.last_beat IS NULL OR l.last_beat <= as_of THEN l.last_beat
+                             ELSE (SELECT max(m.time)
+                                   FROM iot.metric_types t, LATERAL (
+                                       SELECT s.time FROM iot.device_metrics s
+                                       WHERE s.device_id = d.device_id AND s.metric = t.metric
+                                         AND s.time >= as_of - reach AND s.time <= as_of
+                                       ORDER BY s.time DESC LIMIT 1) AS m
+                                   WHERE d.heartbeat_metric IS NULL OR t.metric = d.heartbeat_metric) END,
+                        k.beat_before) AS last_beat
+        FROM iot_kpi.devices_before(device_ids, as_of, as_of, as_of) AS k
+        JOIN iot.devices d ON d.device_id = k.device_id
+        LEFT JOIN iot.device_liveness l ON l.device_id = k.device_id
+    )
+    SELECT n.device_id, judged.class,
+           judged.class = 'up' OR judged.class = 'excluded' AND coalesce(n.last_beat + n.liveness > as_of, false)
+    FROM near n
+    CROSS JOIN LATERAL (SELECT iot_kpi.class_at(as_of, n.last_beat, n.liveness, n.excluded, n.unknown)) AS now (class)
+    CROSS JOIN LATERAL (
+        SELECT CASE WHEN n.seen_until IS NULL OR now.class <> 'unknown' THEN now.class
+                -- Nobody has looked yet since the collector did.
+                ELSE (SELECT CASE WHEN c.class IN ('up', 'down') THEN c.class ELSE 'unknown' END
+                      FROM iot_kpi.class_at(
+                          n.seen_until - moment,
+                          CASE WHEN n.last_beat < n.seen_until THEN n.last_beat
+                               ELSE (SELECT max(m.time)
+                                     FROM iot.metric_types t, LATERAL (
+                                         SELECT s.time FROM iot.device_metrics s
+                                         WHERE s.device_id = n.device_id AND s.metric = t.metric
+                                           AND s.time >= as_of - 2 * reach AND s.time < as_of AND s.time < n.seen_until
+                                         ORDER BY s.time DESC LIMIT 1) AS m
+                                     WHERE n.heartbeat_metric IS NULL OR t.metric = n.heartbeat_metric) END,
+                          n.liveness, n.excluded, n.unknown) AS c (class)) END) AS judged (class);
+END $$;
+COMMENT ON FUNCTION iot_kpi.classes_at(text[], timestamptz) IS
+    'the class of each device at as_of: excluded, up, down or unknown, and whether it is alive, required or not; one with a collector that is alive is judged at the last instant at which that looked';
+
 CREATE FUNCTION iot_kpi.evidence_for(
     kpi text, during tstzrange, device_ids text[], as_of timestamptz, edges timestamptz[]
 ) RETURNS TABLE (
     device_id text, name text, device_type text, location text, metadata jsonb, observes boolean,
-    last_measured timestamptz, last_received timestamptz, never_seen boolean, status text, live boolean, required boolean,
+    last_measured timestamptz, last_received timestamptz, never_seen boolean, status text, class text, live boolean,
     dossier iot_kpi.dossier
 )
     LANGUAGE plpgsql STABLE
@@ -100,100 +193,40 @@ DECLARE
     window_start timestamptz := lower(effective);
     window_end timestamptz := upper(effective);
     slot_edges timestamptz[] := coalesce(edges, ARRAY[window_start, window_end]);
-    sampled text[];
-    reach interval;
     bytes_is_counter boolean;
-    metrics text[];
 BEGIN
     PERFORM iot_kpi.require_store();
     IF effective IS NULL THEN
         slot_edges := NULL;
     END IF;
-    IF device_ids IS NOT NULL THEN
-        -- An observer's beats are evidence too: where it was silent, its devices are unknown.
-        SELECT array_agg(DISTINCT ids.id) INTO sampled
-            FROM iot.devices d, LATERAL (VALUES (d.device_id), (d.collector_id)) AS ids (id)
-            WHERE d.device_id = ANY (device_ids) AND ids.id IS NOT NULL;
-        sampled := coalesce(sampled, '{}');
-    END IF;
-    reach := iot_kpi.look_back(sampled);
-    SELECT coalesce(bool_or(t.kind = 'counter') FILTER (WHERE t.metric = 'bytes'), false), array_agg(t.metric)
-        INTO bytes_is_counter, metrics FROM iot.metric_types t;
+    SELECT coalesce(bool_or(t.kind = 'counter'), false) INTO bytes_is_counter FROM iot.metric_types t WHERE t.metric = 'bytes';
 
     RETURN QUERY
     WITH gathered AS MATERIALIZED (
         SELECT g.device_id, g.evidence
-        FROM iot_kpi.gather(slot_edges, window_start - reach, window_end, sampled, bytes_is_counter,
+        FROM iot_kpi.gather(slot_edges, window_start - iot_kpi.look_back(device_ids), window_end, device_ids, bytes_is_counter,
                             coalesce(iot_kpi.asks_communication(kpi), true)) AS g
         WHERE slot_edges IS NOT NULL
     ),
-    -- The last beat is kept; only a look into the past has to search for the one before as_of. A few probes of the key each,
-    -- metric by metric: which partitions may hold it is known when this is planned.
-    present AS MATERIALIZED (
-        SELECT d.device_id,
-               CASE
-                   WHEN l.last_beat IS NULL OR l.last_beat <= as_of THEN coalesce(l.last_beat > alive.since, false)
-                   ELSE EXISTS (
-                       SELECT FROM iot.device_metrics m
-                       WHERE m.device_id = d.device_id
-                         AND m.metric = ANY (CASE WHEN d.heartbeat_metric IS NULL THEN metrics ELSE ARRAY[d.heartbeat_metric] END)
-                         AND m.time > alive.since AND m.time > as_of - reach AND m.time <= as_of)
-               END AS live
-        FROM iot.devices d
-        LEFT JOIN iot.device_liveness l ON l.device_id = d.device_id
-        CROSS JOIN LATERAL (
-            SELECT as_of - make_interval(secs =>
-                extract(epoch FROM coalesce(d.liveness, d.expected_interval * 3))::float8)) AS alive (since)
-        WHERE sampled IS NULL OR d.device_id = ANY (sampled)
-    ),
-    -- By device, and one for all of them.
-    maintained AS MATERIALIZED (
-        SELECT w.device_id, range_agg(w.period) AS periods
-        FROM iot.maintenance_windows w
-        WHERE w.period && tstzrange(least(window_start, as_of), greatest(window_end, as_of), '[]')
-          AND (device_ids IS NULL OR w.device_id IS NULL OR w.device_id = ANY (device_ids))
-        GROUP BY w.device_id
-    ),
-    observers AS MATERIALIZED (
-        SELECT c.device_id,
-               iot_kpi.silent_ranges(ROW (slot_edges, c.expected_interval, c.liveness, NULL, NULL, NULL, g.evidence,
-                                          NULL, NULL, NULL)::iot_kpi.dossier) AS silent,
-               present.live
-        FROM iot.devices c
-        LEFT JOIN gathered g ON g.device_id = c.device_id
-        LEFT JOIN present ON present.device_id = c.device_id
-        WHERE c.device_id IN (SELECT d.collector_id FROM iot.devices d)
+    known AS MATERIALIZED (
+        SELECT k.* FROM iot_kpi.devices_before(device_ids, window_start, window_end, as_of) AS k WHERE slot_edges IS NOT NULL
     )
-    SELECT d.device_id, d.name, d.device_type, d.location, d.metadata, self.device_id IS NOT NULL,
+    SELECT d.device_id, d.name, d.device_type, d.location, d.metadata,
+           d.device_id IN (SELECT o.collector_id FROM iot.devices o WHERE o.collector_id IS NOT NULL),
            l.last_measured, l.last_received, l.last_beat IS NULL,
-           CASE
-               WHEN exempt.excluded @> as_of THEN 'excluded'
-               WHEN NOT o.live THEN 'unknown'
-               WHEN NOT present.live THEN
-                   CASE WHEN said.status IN ('offline', 'error', 'maintenance') THEN said.status ELSE 'offline' END
-               ELSE coalesce(said.status, 'online')
+           CASE present.class
+               WHEN 'down' THEN CASE WHEN said.status IN ('offline', 'error', 'maintenance') THEN said.status ELSE 'offline' END
+               WHEN 'up' THEN coalesce(said.status, 'online')
+               ELSE present.class
            END,
-           present.live, NOT coalesce(exempt.excluded @> as_of, false),
+           present.class, present.live,
            ROW (slot_edges, d.expected_interval, d.liveness, d.status_ttl, d.degraded_counts_up, d.response_target,
-                g.evidence, sampled_status.statuses, exempt.excluded, o.silent)::iot_kpi.dossier
+                g.evidence, sampled_status.statuses, k.excluded, k.unknown, k.beat_before, k.seen_until)::iot_kpi.dossier
     FROM iot.devices d
+    JOIN iot_kpi.classes_at(device_ids, as_of) AS present ON present.device_id = d.device_id
     LEFT JOIN gathered g ON g.device_id = d.device_id
-    LEFT JOIN observers o ON o.device_id = d.collector_id
-    LEFT JOIN observers self ON self.device_id = d.device_id
+    LEFT JOIN known k ON k.device_id = d.device_id
     LEFT JOIN iot.device_liveness l ON l.device_id = d.device_id
-    JOIN present ON present.device_id = d.device_id
-    LEFT JOIN maintained m ON m.device_id = d.device_id
-    LEFT JOIN maintained everywhere ON everywhere.device_id IS NULL
-    CROSS JOIN LATERAL (
-        -- None at all is NULL, which costs least to read.
-        SELECT nullif(coalesce(m.periods, '{}') + coalesce(everywhere.periods, '{}')
-                      + tstzmultirange(
-                          -- One that was registered on first sight, and whose samples are all gone, waits for the next one.
-                          CASE WHEN d.commissioned_at IS NOT NULL OR d.registered_by = 'first_sample' THEN tstzrange(NULL, d.commissioned_at)
-                               ELSE 'empty' END,
-                          CASE WHEN d.decommissioned_at IS NOT NULL THEN tstzrange(d.decommissioned_at, NULL) ELSE 'empty' END),
-                      '{}') AS excluded
-    ) AS exempt
     LEFT JOIN LATERAL (
         SELECT iot_kpi.status_agg(s.time, s.status) AS statuses
         FROM ((SELECT h.time, h.status FROM iot.device_status_history h
@@ -213,18 +246,18 @@ BEGIN
     WHERE device_ids IS NULL OR d.device_id = ANY (device_ids);
 END $$;
 COMMENT ON FUNCTION iot_kpi.evidence_for(text, tstzrange, text[], timestamptz, timestamptz[]) IS
-    'the evidence seam: each device with its state at as_of and the dossier that a KPI is made from; NULL: that every report is made from';
+    'the evidence seam: each device with its class at as_of and the dossier that a KPI is made from; NULL: that every report is made from';
 
 CREATE FUNCTION iot_kpi.evidence_of(
     during tstzrange, device_ids text[], as_of timestamptz, edges timestamptz[] DEFAULT NULL
 ) RETURNS TABLE (
     device_id text, name text, device_type text, location text, metadata jsonb, observes boolean,
-    last_measured timestamptz, last_received timestamptz, never_seen boolean, status text, live boolean, required boolean,
+    last_measured timestamptz, last_received timestamptz, never_seen boolean, status text, class text, live boolean,
     dossier iot_kpi.dossier
 )
     LANGUAGE sql STABLE BEGIN ATOMIC
 SELECT e.device_id, e.name, e.device_type, e.location, e.metadata, e.observes, e.last_measured, e.last_received, e.never_seen,
-       e.status, e.live, e.required, e.dossier
+       e.status, e.class, e.live, e.dossier
 FROM iot_kpi.evidence_for(NULL, during, device_ids, as_of, edges) AS e;
 END;
 COMMENT ON FUNCTION iot_kpi.evidence_of(tstzrange, text[], timestamptz, timestamptz[]) IS

@@ -32,8 +32,8 @@ const BIG: &str = "
         FROM generate_series(timestamptz '2020-01-01 00:00+00', timestamptz '2020-01-01 00:00+00' + COUNT * interval '10 s', '10 s') AS t)
     INSERT INTO big
     SELECT m.beats, m.cadence, g.whole, m.edges, m.spans, m.whole,
-           ROW (ARRAY[lower(m.whole), upper(m.whole)], '1 s', '1 s', NULL, NULL, NULL, g.whole, NULL, m.spans, NULL)::iot_kpi.dossier,
-           ROW (m.edges, '1 s', '1 s', NULL, NULL, NULL, g.slots, NULL, m.spans, NULL)::iot_kpi.dossier
+           ROW (ARRAY[lower(m.whole), upper(m.whole)], '1 s', '1 s', NULL, NULL, NULL, g.whole, NULL, m.spans, NULL, NULL, NULL)::iot_kpi.dossier,
+           ROW (m.edges, '1 s', '1 s', NULL, NULL, NULL, g.slots, NULL, m.spans, NULL, NULL, NULL)::iot_kpi.dossier
     FROM many AS m, gathered AS g;
     CREATE SEQUENCE before; CREATE SEQUENCE after;";
 
@@ -45,7 +45,7 @@ const VALUES: &[&str] = &[
     "iot_kpi.consistency(cadence, '1 s', whole, spans)",
     "iot_kpi.missed_beats(cadence, '1 s', whole)",
     "iot_kpi.evidence_summary(evidence, '1 s', '1 s')",
-    "iot_kpi.silent_ranges(dossier)",
+    "iot_kpi.unobserved_ranges(dossier)",
 ];
 
 /// Functions with rows.
@@ -185,7 +185,7 @@ fn what_a_function_held_is_freed() {
     }
     client.batch_execute("RESET temp_file_limit; RESET work_mem").unwrap();
     // No time.
-    let statement = between("iot_kpi.silent_ranges(dossier)");
+    let statement = between("iot_kpi.unobserved_ranges(dossier)");
     let began = Instant::now();
     client.batch_execute(&statement).unwrap();
     let half = began.elapsed().as_millis() / 2;

@@ -105,8 +105,8 @@ fn states() -> Vec<(&'static str, Vec<u8>, &'static str)> {
         ("cadence", sealed(b'C', 1, &[numbers(&[uneven.len() as u64]), counted(&uneven)].concat()), "iot_kpi.jitter($1, '1 us', {w})"),
         ("response_sketch", sealed(b'R', 1, &sketch), "iot_kpi.percentile($1, 0.99)"),
         ("throughput", sealed(b'T', 2, &counter), "iot_kpi.total($1)"),
-        ("evidence", sealed(b'E', 1, &slots(&far_apart())), "(SELECT count(*) FROM iot_kpi.device_values(ROW ({e}, '60 s', NULL, NULL, NULL, NULL, $1, NULL, NULL, NULL)::iot_kpi.dossier, 'uptime') AS r)"),
-        ("evidence", sealed(b'E', 1, &slots(&[0, 0, 0, 0, 0])), "(SELECT count(*) FROM iot_kpi.device_values(ROW ({e}, '60 s', NULL, NULL, NULL, NULL, $1, NULL, NULL, NULL)::iot_kpi.dossier, 'uptime') AS r)"),
+        ("evidence", sealed(b'E', 1, &slots(&far_apart())), "(SELECT count(*) FROM iot_kpi.device_values(ROW ({e}, '60 s', NULL, NULL, NULL, NULL, $1, NULL, NULL, NULL, NULL, NULL)::iot_kpi.dossier, 'uptime') AS r)"),
+        ("evidence", sealed(b'E', 1, &slots(&[0, 0, 0, 0, 0])), "(SELECT count(*) FROM iot_kpi.device_values(ROW ({e}, '60 s', NULL, NULL, NULL, NULL, $1, NULL, NULL, NULL, NULL, NULL)::iot_kpi.dossier, 'uptime') AS r)"),
     ]
     .into_iter()
     .map(|(name, state, question)| {

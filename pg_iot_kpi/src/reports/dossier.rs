@@ -3,10 +3,10 @@
 use kpi_core::classes::Exemptions;
 use kpi_core::error::{KpiError, Result};
 use kpi_core::evidence::{Evidence, check_edges};
-use kpi_core::report::{DeviceSettings, Dossier, SlotReport};
+use kpi_core::report::{Around, DeviceSettings, Dossier, SlotReport};
 use kpi_core::spans::Spans;
 use kpi_core::status::StatusRules;
-use kpi_core::time::{Instant, Window};
+use kpi_core::time::{Instant, Window, check_instant};
 use pgrx::pg_sys::{self, Datum};
 
 use crate::datum;
@@ -25,10 +25,12 @@ enum Attribute {
     Statuses,
     Excluded,
     Unknown,
+    BeatBefore,
+    SeenUntil,
 }
 
 /// How many attributes are read.
-const ATTRIBUTES: usize = Attribute::Unknown as usize + 1;
+const ATTRIBUTES: usize = Attribute::SeenUntil as usize + 1;
 
 /// A dossier and the slots it is asked about.
 pub(crate) struct Submitted {
@@ -82,7 +84,12 @@ impl Submitted {
             unknown: spans(Attribute::Unknown)?,
         };
         let is_counted = evidence.as_ref().is_none_or(|e| e.edges() == edges);
-        let dossier = Dossier::new(evidence, statuses.unwrap_or_default(), exempt, settings)?;
+        let mut dossier = Dossier::new(evidence, statuses.unwrap_or_default(), exempt, settings)?;
+        let instant = |at| row.get(at, |d| check_instant(d.value() as Instant));
+        dossier.around = Around {
+            beat_before: instant(Attribute::BeatBefore)?,
+            seen_until: instant(Attribute::SeenUntil)?,
+        };
         Ok(Self {
             dossier,
             edges,

@@ -4,13 +4,15 @@ mod dossier;
 pub(crate) mod rows;
 
 use kpi_core::catalogue::{KPIS, Kpi, MadeOf};
+use kpi_core::classes::Exemptions;
 use kpi_core::error::Result;
 use kpi_core::outages::Outage;
 use kpi_core::report::SlotReport;
 use kpi_core::response::ResponseSketch;
+use kpi_core::silence::{Hearing, Silence, class_at};
 use kpi_core::spans::Spans;
 use kpi_core::status::{Period, overlay, periods_of};
-use kpi_core::time::{Window, check_instant, check_not_negative};
+use kpi_core::time::{Instant, Window, check_duration, check_instant, check_not_negative};
 
 use crate::datum;
 use crate::fmgr::{Call, sql_function};
@@ -48,7 +50,7 @@ sql_function!(iot_kpi_device_report, |call| {
     Ok(None)
 });
 
-fn report_cells(number: usize, slot: &SlotReport<'_>) -> Result<[Cell; 44]> {
+fn report_cells(number: usize, slot: &SlotReport<'_>) -> Result<[Cell; 43]> {
     let percentile = |q| slot.percentile(q).map(Cell::float);
     let times = slot.heartbeats().times;
     let status_times = slot.status_times();
@@ -69,8 +71,7 @@ fn report_cells(number: usize, slot: &SlotReport<'_>) -> Result<[Cell; 44]> {
         Cell::interval(status_times.down),
         Cell::interval(status_times.unknown),
         Cell::float(slot.availability()),
-        Cell::boolean(slot.live()),
-        Cell::boolean(slot.required()),
+        Cell::text(slot.class_at_end().as_str()),
         Cell::count(slot.heartbeats().failures),
         Cell::maybe_interval(slot.heartbeats().mtbf()),
         Cell::maybe_interval(slot.heartbeats().mttr()),
@@ -169,18 +170,46 @@ fn periods(submitted: &Submitted, window: Window) -> Vec<Period> {
     overlay(
         &dossier.statuses.periods(window, dossier.settings.status.ttl),
         window,
-        &dossier.exempt,
+        dossier.untold(),
     )
 }
 
-// The time from the first to the last edge in which a collector does not show that it is alive.
-sql_function!(iot_kpi_silent_ranges, |call| {
+// What of the time from the first to the last edge does not lie between two beats of a collector.
+sql_function!(iot_kpi_unobserved_ranges, |call| {
     let submitted = Submitted::read(call.required(0)?)?;
     Ok(Some(crate::ranges::multirange(
         &submitted
             .window()
-            .map_or_else(Spans::empty, |w| submitted.dossier.silent(w)),
+            .map_or_else(Spans::empty, |w| submitted.dossier.unobserved(w)),
     )))
+});
+
+/// The time that does not count, as two arguments give it.
+fn exemptions(call: &Call, excluded: usize) -> Result<Exemptions> {
+    Ok(Exemptions {
+        excluded: call.spans(excluded)?,
+        unknown: call.spans(excluded + 1)?,
+    })
+}
+
+// Whether a device that is silent since an instant, or since ever, could have been heard for a whole liveness up to another.
+sql_function!(iot_kpi_heard_out, |call| {
+    let silence = Silence {
+        since: call.datum(0).map(|_| call.instant(0)).transpose()?,
+        liveness: check_duration("liveness", call.duration(1, "liveness")?)?,
+        until: Instant::MAX,
+    };
+    let heard_out = Hearing::of(&exemptions(call, 3)?).heard_out(silence);
+    Ok(Some((heard_out <= check_instant(call.instant(2)?)?).into()))
+});
+
+// The class of an instant.
+sql_function!(iot_kpi_class_at, |call| {
+    let liveness = check_duration("liveness", call.duration(2, "liveness")?)?;
+    let at = check_instant(call.instant(0)?)?;
+    let last_beat = call.datum(1).map(|_| call.instant(1)).transpose()?;
+    let class = class_at(at, last_beat, liveness, &exemptions(call, 3)?);
+    Ok(Some(datum::text(class.as_str())))
 });
 
 /// The window that a report is about, up to `as_of`; none where nothing of it has happened.

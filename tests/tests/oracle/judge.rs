@@ -92,7 +92,7 @@ pub(crate) struct Verdict {
 #[derive(Debug, PartialEq)]
 pub(crate) struct Present {
     pub(crate) live: bool,
-    pub(crate) required: bool,
+    pub(crate) class: Class,
     pub(crate) status: &'static str,
 }
 
@@ -102,8 +102,14 @@ pub(crate) struct Case<'a> {
     number: usize,
     device: &'a Device,
     beats: &'a [i64],
+    /// The collector's beats that had come, and how long each proves it alive.
     observer: Option<(&'a [i64], i64)>,
+    /// When the device could be heard, from the first instant on.
+    heard: Vec<(i64, i64)>,
 }
+
+/// Before all that ever happened, and after it.
+const EVER: (i64, i64) = (i64::MIN / 4, i64::MAX / 4);
 
 fn live(beats: &[i64], liveness: i64, at: i64) -> bool {
     // Only beats up to `liveness` before can prove anything.
@@ -115,17 +121,76 @@ fn live(beats: &[i64], liveness: i64, at: i64) -> bool {
 }
 
 impl<'a> Case<'a> {
-    pub(crate) fn new(world: &'a World, beats: &'a [Vec<i64>], number: usize) -> Self {
+    /// A device as it is known at an instant.
+    pub(crate) fn new(world: &'a World, beats: &'a [Vec<i64>], number: usize, as_of: i64) -> Self {
         let device = &world.devices[number];
-        let observer = device
-            .collector
-            .map(|c| (beats[c].as_slice(), world.devices[c].live_for()));
-        Self {
+        let observer = device.collector.map(|c| {
+            let come = beats[c].partition_point(|b| *b < as_of);
+            (&beats[c][..come], world.devices[c].live_for())
+        });
+        let mut case = Self {
             world,
             number,
             device,
             beats: &beats[number],
             observer,
+            heard: Vec::new(),
+        };
+        case.heard = case.hearing();
+        case
+    }
+
+    /// All that changes what is required or observed, and the stretches between two changes in which it is both.
+    fn hearing(&self) -> Vec<(i64, i64)> {
+        let mut cuts = vec![EVER.0, EVER.1];
+        cuts.extend(self.maintenance().flat_map(|(start, end)| [Some(start), end]).flatten());
+        cuts.extend(self.device.commissioned.into_iter().chain(self.device.decommissioned));
+        cuts.extend(self.observer.into_iter().flat_map(|(beats, _)| beats));
+        cuts.sort_unstable();
+        let heard = cuts.windows(2).map(|pair| (pair[0], pair[1]));
+        heard.filter(|s| s.0 < s.1 && !self.excluded(s.0) && !self.unobserved(s.0)).collect()
+    }
+
+    /// When a silence that begins at a beat, or that lasts since ever, has been heard for as long as a beat proves the device alive.
+    fn down_from(&self, beat: Option<i64>) -> i64 {
+        let mut left = self.device.live_for();
+        for (start, end) in &self.heard {
+            if beat.is_none() && *start == EVER.0 {
+                return *start;
+            }
+            let start = beat.map_or(*start, |beat| beat.max(*start));
+            if start < *end && end - start >= left {
+                return start + left;
+            }
+            left -= (end - start).max(0);
+        }
+        EVER.1
+    }
+
+    /// The class of an instant.
+    fn class(&self, at: i64) -> Class {
+        let last = self.beats[..self.beats.partition_point(|b| *b <= at)].last().copied();
+        if self.excluded(at) {
+            Class::Excluded
+        } else if self.live(at) {
+            Class::Up
+        } else if self.unobserved(at) || at < self.down_from(last) {
+            Class::Unknown
+        } else {
+            Class::Down
+        }
+    }
+
+    /// The same, where a collector that is alive has not looked since: as it was when that looked.
+    fn class_now(&self, at: i64, as_of: i64) -> Class {
+        let seen = self.observer.and_then(|(beats, liveness)| Some((*beats.last()?, liveness)));
+        let class = self.class(at);
+        match seen.filter(|(seen, liveness)| seen + liveness > as_of && *seen <= at) {
+            Some((seen, _)) if class == Class::Unknown => match self.class(seen - 1) {
+                Class::Excluded => Class::Unknown,
+                class => class,
+            },
+            _ => class,
         }
     }
 
@@ -151,9 +216,29 @@ impl<'a> Case<'a> {
         mine.map(|m| (m.start, m.end))
     }
 
+    /// Whether an instant does not lie between two beats of the collector that are near enough to each other.
     fn unobserved(&self, at: i64) -> bool {
-        self.observer
-            .is_some_and(|(beats, liveness)| !live(beats, liveness, at))
+        self.observer.is_some_and(|(beats, liveness)| {
+            let come = beats.partition_point(|b| *b <= at);
+            let between = come.checked_sub(1).and_then(|i| Some((beats[i], *beats.get(come)?)));
+            between.is_none_or(|(before, after)| after - before > liveness)
+        })
+    }
+
+    /// Whether nobody observes the device at an instant, and no sample of its status was measured since nobody does.
+    fn untold(&self, at: i64) -> bool {
+        let Some((beats, liveness)) = self.observer.filter(|_| self.unobserved(at)) else {
+            return false;
+        };
+        let mut come = &beats[..beats.partition_point(|b| *b <= at)];
+        while let [earlier @ .., before, last] = come
+            && last - before > liveness
+        {
+            come = &come[..earlier.len() + 1];
+        }
+        // Before its first beat it did not look either.
+        let since = if come.len() > 1 { come[come.len() - 1] } else { i64::MIN };
+        self.device.statuses.range(since..=at).next().is_none()
     }
 
     fn live(&self, at: i64) -> bool {
@@ -169,22 +254,20 @@ impl<'a> Case<'a> {
             .then_some(*status)
     }
 
-    pub(crate) fn present(&self, at: i64) -> Present {
-        let live = self.live(at);
+    pub(crate) fn present(&self, at: i64, as_of: i64) -> Present {
+        let class = self.class_now(at, as_of);
         let said = self.said(at);
-        let status = if self.excluded(at) {
-            "excluded"
-        } else if self.unobserved(at) {
-            "unknown"
-        } else if live {
-            said.unwrap_or("online")
-        } else {
-            said.filter(|s| ["offline", "error", "maintenance"].contains(s))
-                .unwrap_or("offline")
+        let status = match class {
+            Class::Excluded => "excluded",
+            Class::Unknown => "unknown",
+            Class::Up => said.unwrap_or("online"),
+            Class::Down => said
+                .filter(|s| ["offline", "error", "maintenance"].contains(s))
+                .unwrap_or("offline"),
         };
         Present {
-            live,
-            required: !self.excluded(at),
+            live: class == Class::Up || class == Class::Excluded && self.live(at),
+            class,
             status,
         }
     }
@@ -223,6 +306,10 @@ impl<'a> Case<'a> {
         if let Some((beats, liveness)) = self.observer {
             cuts.extend(beats.iter().flat_map(|b| [*b, b + liveness]));
         }
+        cuts.push(self.down_from(None));
+        for beat in self.beats {
+            cuts.push(self.down_from(Some(*beat)));
+        }
         for since in device.statuses.keys() {
             cuts.extend([*since, since + device.status_ttl.unwrap_or(0)]);
         }
@@ -237,23 +324,20 @@ impl<'a> Case<'a> {
         let piece = |pair: &[i64]| {
             let at = pair[0];
             let said = self.said(at).unwrap_or("unknown");
-            let exempt = if self.excluded(at) {
-                Some(Class::Excluded)
-            } else {
-                self.unobserved(at).then_some(Class::Unknown)
-            };
-            let class = exempt.unwrap_or(if self.live(at) { Class::Up } else { Class::Down });
-            let by_status = match (exempt, said) {
-                (Some(Class::Excluded), _) | (_, "maintenance") => Class::Excluded,
-                (Some(_), _) | (_, "unknown") => Class::Unknown,
-                (_, "online") => Class::Up,
-                (_, "degraded") if device.degraded_counts_up => Class::Up,
+            let class = self.class(at);
+            let told = if self.untold(at) { "unknown" } else { said };
+            let by_status = match told {
+                // One that said that it is in maintenance is not required, whether somebody observes it or not.
+                _ if class == Class::Excluded || said == "maintenance" => Class::Excluded,
+                "unknown" => Class::Unknown,
+                "online" => Class::Up,
+                "degraded" if device.degraded_counts_up => Class::Up,
                 _ => Class::Down,
             };
             let label = match class {
                 Class::Excluded => "excluded",
+                _ if speaks => told,
                 Class::Unknown => "unknown",
-                _ if speaks => said,
                 Class::Up => "online",
                 Class::Down => "offline",
             };
@@ -371,7 +455,10 @@ impl<'a> Case<'a> {
         if !differences.is_empty() {
             verdict.jitter = Some(differences.iter().sum::<f64>() / differences.len() as f64);
         }
-        verdict.missed = gaps.iter().map(|g| ((2 * g + t) / (2 * t) - 1).max(0)).sum();
+        for pair in self.beats_in(start, end).windows(2) {
+            let due = (1..).map(|k| pair[0] + k * t).take_while(|due| 2 * (pair[1] - due) >= t);
+            verdict.missed += due.filter(|due| matches!(self.class(*due), Class::Up | Class::Down)).count() as i64;
+        }
         let parts: Vec<f64> = [verdict.completeness, verdict.regularity, verdict.stability]
             .into_iter()
             .flatten()

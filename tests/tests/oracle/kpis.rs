@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use postgres::{Client, Row};
 
-use crate::judge::{Case, Present, Verdict};
+use crate::judge::{Case, Class, Present, Verdict};
 use crate::world::World;
 
 /// A device, or a group of devices, in a window or in a bucket of one.
@@ -17,6 +17,7 @@ pub(crate) struct Subject {
     pub(crate) devices: i64,
     pub(crate) required: i64,
     live: i64,
+    unknown: i64,
     device_availability: Option<f64>,
 }
 
@@ -38,13 +39,14 @@ use Says::{Between, Close, ToTheMicrosecond};
 type Kpi = (&'static str, fn(&Subject) -> Says);
 
 /// Every KPI. Where the database knows another one, [`kpi_names`] fails.
-const KPIS: [Kpi; 34] = [
+const KPIS: [Kpi; 35] = [
     ("uptime", |s| Close(s.whole.uptime, 1e-15)),
     ("mean_uptime", |s| Close(s.mean_uptime, 1e-12)),
     ("pooled_uptime", |s| Close(s.whole.uptime, 1e-15)),
     ("availability", |s| Close(s.whole.availability, 1e-15)),
     ("device_availability", |s| Close(s.device_availability, 1e-15)),
-    ("live", |s| Close(Some(s.live as f64), 0.0)),
+    ("live", |s| count(s.live)),
+    ("unknown", |s| count(s.unknown)),
     ("up_time", |s| seconds(s.whole.times.up)),
     ("down_time", |s| seconds(s.whole.times.down)),
     ("unknown_time", |s| seconds(s.whole.times.unknown)),
@@ -132,9 +134,14 @@ impl Subject {
             mean_uptime: verdict.uptime,
             apdex,
             devices: 1,
-            required: i64::from(at.required),
+            required: i64::from(at.class != Class::Excluded),
             live: i64::from(at.live),
-            device_availability: at.required.then(|| f64::from(u8::from(at.live))),
+            unknown: i64::from(at.class == Class::Unknown),
+            device_availability: match at.class {
+                Class::Up => Some(1.0),
+                Class::Down => Some(0.0),
+                Class::Unknown | Class::Excluded => None,
+            },
             whole: verdict,
         }
     }
@@ -176,16 +183,17 @@ impl Subject {
         whole.stability = mean(|v| v.stability);
         whole.consistency = mean(|v| v.consistency);
         whole.jitter = mean(|v| v.jitter);
-        let required = members.iter().filter(|m| m.2.required).count() as i64;
-        let live = members.iter().filter(|m| m.2.required && m.2.live).count() as i64;
+        let of_class = |class| members.iter().filter(|m| m.2.class == class).count() as i64;
+        let (up, down, unknown) = (of_class(Class::Up), of_class(Class::Down), of_class(Class::Unknown));
         Self {
             whole,
             mean_uptime: mean(|v| v.uptime),
             apdex: (apdex.2 > 0.0).then(|| (apdex.0 / 2.0 / apdex.2, apdex.1 / 2.0 / apdex.2)),
             devices: members.len() as i64,
-            required,
-            live,
-            device_availability: (required > 0).then(|| live as f64 / required as f64),
+            required: up + down + unknown,
+            live: up,
+            unknown,
+            device_availability: (up + down > 0).then(|| up as f64 / (up + down) as f64),
         }
     }
 }

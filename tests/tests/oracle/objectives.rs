@@ -115,7 +115,7 @@ impl Budget {
 }
 
 /// Judges all devices of an objective together.
-fn budget(world: &World, beats: &[Vec<i64>], o: &Objective, (start, end): (i64, i64)) -> Budget {
+fn budget(world: &World, beats: &[Vec<i64>], o: &Objective, (start, end): (i64, i64), as_of: i64) -> Budget {
     let is_meant = |n: &usize| match o.scope_kind {
         "device" => Some(&world.devices[*n].id) == o.scope_value.as_ref(),
         // Who observes others is none of a group.
@@ -125,7 +125,7 @@ fn budget(world: &World, beats: &[Vec<i64>], o: &Objective, (start, end): (i64, 
     let members: Vec<usize> = (0..world.devices.len()).filter(is_meant).collect();
     let mut times = Times::default();
     for n in &members {
-        let verdict = Case::new(world, beats, *n).judge(start, end);
+        let verdict = Case::new(world, beats, *n, as_of).judge(start, end);
         let of_kpi = [verdict.times, verdict.status_times];
         times.join(&of_kpi[usize::from(o.kpi == "availability")]);
     }
@@ -197,7 +197,7 @@ fn compare_report(
             } else {
                 (start, end.min(as_of))
             };
-            let budget = budget(world, &beats, o, judged);
+            let budget = budget(world, &beats, o, judged, as_of);
             let should_be = figures.iter().map(|(name, _)| (name.as_str(), budget.says(name)));
             let objections = turns.compare_row("slo_report", row, OF_OBJECTIVES.len(), should_be);
             let what = format!(
@@ -230,7 +230,7 @@ fn compare_alerts(client: &mut Client, world: &World, as_of: i64, (found, turns)
         let (severity, threshold, long, short) = POLICIES[n % POLICIES.len()];
         let policy: (&str, f64, i64, i64) = (row.get(5), row.get(6), row.get(7), row.get(8));
         assert_eq!(policy, (severity, threshold, long * MINUTE, short * MINUTE));
-        let [long, short] = [long, short].map(|minutes| budget(world, &beats, o, (as_of - minutes * MINUTE, as_of)));
+        let [long, short] = [long, short].map(|minutes| budget(world, &beats, o, (as_of - minutes * MINUTE, as_of), as_of));
         let fires = |budget: &Budget| budget.burn_rate().is_some_and(|rate| rate > threshold);
         let firing = (long.is_seen() && short.is_seen()).then(|| f64::from(u8::from(fires(&long) && fires(&short))));
         let says = |column: &str| match column {
@@ -289,7 +289,7 @@ fn compare_calendar(
                 objective,
                 period: 0,
             };
-            let budget = budget(world, &beats, &o, bucket);
+            let budget = budget(world, &beats, &o, bucket, as_of);
             let should_be = figures.iter().map(|(name, _)| (name.as_str(), budget.says(name)));
             let objections = turns.compare_row("sla_calendar", row, OF_DAYS.len(), should_be);
             found

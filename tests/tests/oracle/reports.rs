@@ -81,8 +81,8 @@ pub(crate) fn compare(
     assert_eq!(rows.len(), expected, "rows of device_kpis");
     for row in &rows {
         let id: &str = row.get(0);
-        let case = Case::new(world, &beats, numbers[id]);
-        let present = case.present(as_of);
+        let case = Case::new(world, &beats, numbers[id], as_of);
+        let present = case.present(as_of, as_of);
         let mut here = Where {
             what: format!("{id} in [{start}, {end}) as of {as_of}"),
             found: &mut found.0,
@@ -184,8 +184,8 @@ pub(crate) fn compare_fleet(
         let members =
             (0..world.devices.len()).filter(|n| world.devices[*n].group(group_by) == group && !observes(world, *n));
         let judged: Vec<(usize, Verdict, Present)> = members
-            .map(|n| (n, Case::new(world, &beats, n)))
-            .map(|(n, case)| (n, case.judge(start, end.min(as_of)), case.present(as_of)))
+            .map(|n| (n, Case::new(world, &beats, n, as_of)))
+            .map(|(n, case)| (n, case.judge(start, end.min(as_of)), case.present(as_of, as_of)))
             .collect();
         let subject = Subject::group(world, &judged.iter().map(|(n, v, p)| (*n, v, p)).collect::<Vec<_>>());
         let what = format!("{group} in [{start}, {end}) as of {as_of}");

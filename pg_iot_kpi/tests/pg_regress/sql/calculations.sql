@@ -66,7 +66,7 @@ ROLLBACK;
 
 -- A summary for other settings is refused, and so are two of the same time.
 SELECT iot_kpi.device_report(ROW (ARRAY[lower(period), upper(period)], '30 s'::interval, NULL, NULL, NULL, NULL,
-           iot_kpi.evidence_merge(summary, ARRAY[lower(period), upper(period)]), NULL, NULL, NULL)::iot_kpi.dossier)
+           iot_kpi.evidence_merge(summary, ARRAY[lower(period), upper(period)]), NULL, NULL, NULL, NULL, NULL)::iot_kpi.dossier)
 FROM iot.kpi_calculations WHERE device_id = 'steady' AND period = '[2026-03-02, 2026-03-03)' GROUP BY period;
 SELECT iot_kpi.evidence_merge(summary, ARRAY[lower(period), upper(period)])
 FROM iot.kpi_calculations, generate_series(1, 2) WHERE device_id = 'steady' AND period = '[2026-03-02, 2026-03-03)' GROUP BY period;
