@@ -31,10 +31,14 @@ install! {
     "rates" = "../../sql/aggregates/rates.sql",
     "scores" = "../../sql/aggregates/scores.sql",
 
-    // Layer 2, the store: its settings, which everything below asks; its tables; whose rights its work is done with; and where its
-    // samples lie.
+    // Layer 2, the store: its settings, which everything below asks; the steps of create_store() and then itself; whose rights its work
+    // is done with; and where its samples lie.
     "settings" = "../../sql/store/settings.sql",
-    "store" = "../../sql/store/store.sql",
+    "tables" = "../../sql/store/tables.sql",
+    "comments" = "../../sql/store/comments.sql",
+    "seeds" = "../../sql/store/seeds.sql",
+    "triggers" = "../../sql/store/triggers.sql",
+    "create_store" = "../../sql/store/create_store.sql",
     "authority" = "../../sql/rights/authority.sql",
     "partitions" = "../../sql/storage/partitions.sql",
     "retention" = "../../sql/storage/retention.sql",
