@@ -56,9 +56,12 @@ put() {
 place() {
     say "install it into $1"
     find "$BUILT" -type f \( -name '*.so' -o -name '*.dylib' \) | put "$LIBRARY_DIR" 755
-    # Earlier versions whole, which cargo-pgrx leaves out: an old store can then be made, and updated.
-    find "$ROOT/sql/upgrade" -name 'pg_iot_kpi--*.sql' ! -name 'pg_iot_kpi--*--*.sql' | put "$EXTENSION_DIR" 644
     find "$BUILT" -type f \( -name '*.sql' -o -name '*.control' \) | put "$EXTENSION_DIR" 644
+    # What another version left there, as a package would take it along.
+    local file
+    for file in "$EXTENSION_DIR"/pg_iot_kpi--*.sql; do
+        find "$BUILT" -name "${file##*/}" | grep -q . || rm -f "$file"
+    done
 }
 
 take_out() {

@@ -1,5 +1,5 @@
 -- From 0.2.0 to 0.3.0. Above the line below stands what is written by hand, which runs first; `make upgrade-script`
--- writes what is below it, from the difference between sql/upgrade/pg_iot_kpi--0.2.0.sql and the files of sql/.
+-- writes what is below it, from the difference between that version's SQL and the files of sql/.
 \echo Use "ALTER EXTENSION pg_iot_kpi UPDATE TO '0.3.0'" to load this file. \quit
 
 ---- generated ----
@@ -734,6 +734,30 @@ END
 $$;
 COMMENT ON FUNCTION iot_kpi.make_table(text, text) IS 'Makes a table like iot.device_metrics, to be attached to it: its owner''s, and closed where rows are guarded';
 
+CREATE OR REPLACE FUNCTION iot_kpi.lock_samples(relation regclass) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+
+SET lock_timeout = '100ms'
+AS $$
+DECLARE
+    most constant int := 10;
+BEGIN
+    FOR attempt IN 1..most LOOP
+        BEGIN
+            EXECUTE format('LOCK TABLE ONLY %s IN ACCESS EXCLUSIVE MODE', relation);
+            RETURN;
+        EXCEPTION WHEN lock_not_available THEN
+            IF attempt = most THEN
+                RAISE;
+            END IF;
+            PERFORM pg_sleep(0.1);
+        END;
+    END LOOP;
+END
+$$;
+COMMENT ON FUNCTION iot_kpi.lock_samples(regclass) IS
+    'Step of attach_partition(): keeps readers and writers out of a table; 55P03 where they are there for two seconds and more';
+
 CREATE OR REPLACE FUNCTION iot_kpi.attach_partition(relation text, name text, first timestamptz, until timestamptz) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 
@@ -751,12 +775,16 @@ BEGIN
         EXECUTE format('ALTER TABLE iot.%I ADD CONSTRAINT time_of_the_partition CHECK ("time" >= %L AND "time" < %L)', name, first, until);
         -- Most of it while everybody goes on, and what came meanwhile at last.
         in_default := iot_kpi.move_from_default(name, first, until) > 0;
-        LOCK TABLE ONLY iot.device_metrics_years IN ACCESS EXCLUSIVE MODE;
+        PERFORM iot_kpi.lock_samples('iot.device_metrics_years');
         IF in_default THEN
             PERFORM iot_kpi.move_from_default(name, first, until);
         END IF;
-    ELSIF first <= now() + iot_kpi.duration('clock_skew') THEN
-        LOCK TABLE ONLY iot.device_metrics IN ACCESS EXCLUSIVE MODE;
+    ELSE
+        IF first <= now() + iot_kpi.duration('clock_skew') THEN
+            PERFORM iot_kpi.lock_samples('iot.device_metrics');
+        END IF;
+        -- It is looked at for rows of the day.
+        PERFORM iot_kpi.lock_samples('iot.device_metrics_years');
     END IF;
     EXECUTE format('ALTER TABLE iot.%I ATTACH PARTITION iot.%I FOR VALUES FROM (%L) TO (%L)', relation, name, first, until);
 EXCEPTION WHEN lock_not_available OR check_violation THEN

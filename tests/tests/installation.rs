@@ -8,6 +8,7 @@
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use iot_kpi_tests::installation::{Installation, root, target};
 use iot_kpi_tests::postgres::Postgres;
@@ -18,6 +19,7 @@ fn tests_do_not_use_what_programs_use() {
         println!("PG_CONFIG names one for both");
         return;
     }
+    let _copied = nobody_copies();
     let [programs, tests] = [Installation::find(), Installation::for_tests()].map(Result::unwrap);
     assert_ne!(programs.bin(), tests.bin());
     let files = extension_files(&tests);
@@ -35,6 +37,7 @@ fn taking_the_extension_out_of_a_copy_leaves_it_in_the_other() {
         println!("there is no installation in target/ that could be copied");
         return;
     };
+    let _copying = nobody_copies();
     let copy = copy_of(&original);
     let server = Postgres::temporary_of(original.clone(), &[]).unwrap();
     let other = Postgres::temporary_of(copy.clone(), &[]).unwrap();
@@ -48,6 +51,32 @@ fn taking_the_extension_out_of_a_copy_leaves_it_in_the_other() {
     assert!(error.contains("make install"), "{error}");
     // Another session of the first server loads the library anew.
     server.store("still_there");
+}
+
+/// What was released before is there as steps from version to version; whole it is a thing of the tests.
+#[test]
+fn one_version_is_installed_whole() {
+    let mut installed: Vec<String> = extension_files(&Installation::for_tests().unwrap())
+        .iter()
+        .map(|file| file.file_name().unwrap().to_str().unwrap().to_owned())
+        .filter(|name| name.ends_with(".sql"))
+        .collect();
+    let mut should_be = vec![format!("pg_iot_kpi--{}.sql", env!("CARGO_PKG_VERSION"))];
+    let steps = std::fs::read_dir(root().join("sql/upgrade")).unwrap();
+    should_be.extend(
+        steps
+            .map(|step| step.unwrap().file_name().into_string().unwrap())
+            .filter(|name| name.ends_with(".sql")),
+    );
+    installed.sort();
+    should_be.sort();
+    assert_eq!(installed, should_be, "as `make install` leaves it");
+}
+
+/// A copy by links has the files twice, until it is without the extension.
+fn nobody_copies() -> MutexGuard<'static, ()> {
+    static COPYING: Mutex<()> = Mutex::new(());
+    COPYING.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn copy_of(installation: &Installation) -> Installation {

@@ -10,6 +10,7 @@ use std::fs;
 
 use iot_kpi_tests::installation::root;
 use iot_kpi_tests::postgres::shared;
+use iot_kpi_tests::upgrade::{Fixture, RELEASED};
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
@@ -47,11 +48,9 @@ fn every_object_has_a_comment() {
     assert!(without.is_empty(), "without a COMMENT:\n{}", without.join("\n"));
 }
 
-/// `sql/upgrade/released.sha256` lists what was released, as `sha256sum` prints it.
 #[test]
-fn released_upgrade_scripts_are_frozen() {
-    let folder = root().join("sql/upgrade");
-    let list = fs::read_to_string(folder.join("released.sha256")).unwrap_or_default();
+fn released_scripts_are_frozen() {
+    let list = fs::read_to_string(root().join(RELEASED)).unwrap();
     let released: BTreeMap<&str, &str> = list
         .lines()
         .filter_map(|line| line.split_once("  "))
@@ -59,7 +58,7 @@ fn released_upgrade_scripts_are_frozen() {
         .collect();
     let mut client = shared().create_database("release_scripts").unwrap().client();
     for (name, sum) in &released {
-        let script = fs::read(folder.join(name)).unwrap_or_else(|error| panic!("{name} was released: {error}"));
+        let script = fs::read(root().join(name)).unwrap_or_else(|error| panic!("{name} was released: {error}"));
         let actual: String = client
             .query_one("SELECT encode(sha256($1), 'hex')", &[&script])
             .unwrap()
@@ -69,12 +68,17 @@ fn released_upgrade_scripts_are_frozen() {
             "{name} was released: write another script, from that version to the next"
         );
     }
-    for entry in fs::read_dir(&folder).unwrap() {
-        let name = entry.unwrap().file_name().into_string().unwrap();
+    let steps = fs::read_dir(root().join("sql/upgrade")).unwrap();
+    let steps = steps.map(|entry| format!("sql/upgrade/{}", entry.unwrap().file_name().to_str().unwrap()));
+    let versions = Fixture::versions().unwrap();
+    let whole = versions
+        .iter()
+        .map(|version| format!("tests/fixtures/{version}/pg_iot_kpi--{version}.sql"));
+    for name in steps.chain(whole) {
         let in_work = name.ends_with(&format!("--{VERSION}.sql"));
         assert!(
-            !name.ends_with(".sql") || in_work || released.contains_key(name.as_str()),
-            "{name} leads to an older version than {VERSION} and is not in released.sha256"
+            name == RELEASED || in_work || released.contains_key(name.as_str()),
+            "{name} is of an older version than {VERSION} and is not in {RELEASED}"
         );
     }
 }

@@ -361,10 +361,9 @@ fn old_extension(name: &str) -> Database<'static> {
 
 fn extension_of(name: &str, version: &str) -> Database<'static> {
     let database = shared().create_database(name).unwrap();
-    database
-        .client()
-        .batch_execute(&format!("CREATE EXTENSION pg_iot_kpi VERSION '{version}'"))
-        .unwrap_or_else(|error| panic!("{error}: a released symbol of the library must stay; and see `make install`"));
+    Fixture::of(version)
+        .create_extension(&database)
+        .unwrap_or_else(|error| panic!("{error:#}"));
     database
 }
 

@@ -21,6 +21,9 @@ use crate::installation::root;
 /// Above this line a script is written by hand, below it by [`Step::write`].
 const MARK: &str = "---- generated ----\n";
 
+/// What was released, as `sha256sum` prints it in the checkout's root, where `sha256sum --check` reads it.
+pub const RELEASED: &str = "sql/upgrade/released.sha256";
+
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// The step from the version before to this one.
@@ -42,24 +45,17 @@ pub struct Script {
 }
 
 impl Step {
-    /// To this workspace's version, from the latest one before it that is kept whole in `sql/upgrade`.
+    /// To this workspace's version, from the latest one before it that is kept in `tests/fixtures`.
     ///
     /// # Errors
     /// When there is none.
     pub fn find() -> Result<Self> {
-        let folder = root().join("sql/upgrade");
-        let mut versions = Vec::new();
-        for entry in fs::read_dir(&folder).with_context(|| format!("read {}", folder.display()))? {
-            let name = entry?.file_name().to_string_lossy().into_owned();
-            let version = name.strip_prefix("pg_iot_kpi--").and_then(|n| n.strip_suffix(".sql"));
-            versions.extend(version.filter(|v| !v.contains("--")).map(str::to_owned));
-        }
+        let mut versions = Fixture::versions()?;
         versions.retain(|version| numbers(version) < numbers(VERSION));
-        versions.sort_by_key(|version| numbers(version));
         let from = versions.pop().with_context(|| {
-            format!("no version before {VERSION} is kept in sql/upgrade; see \"Release\" in CONTRIBUTING.md")
+            format!("no version before {VERSION} is kept in tests/fixtures; see \"Release\" in CONTRIBUTING.md")
         })?;
-        let file = folder.join(format!("pg_iot_kpi--{from}--{VERSION}.sql"));
+        let file = root().join(format!("sql/upgrade/pg_iot_kpi--{from}--{VERSION}.sql"));
         Ok(Self { from, file })
     }
 
@@ -78,7 +74,7 @@ impl Step {
     /// # Errors
     /// When SQL cannot be read or understood.
     pub fn script(&self) -> Result<Script> {
-        let old = read(&root().join(format!("sql/upgrade/pg_iot_kpi--{}.sql", self.from)))?;
+        let old = read(&Fixture::of(&self.from).sql())?;
         let mut script = difference(&old, &install_sql()?)?;
         let present = fs::read_to_string(&self.file).unwrap_or_else(|_| self.heading());
         let hand = present.split(MARK).next().unwrap_or_default();
@@ -94,7 +90,7 @@ impl Step {
     /// When it was released already, or cannot be written.
     pub fn write(&self) -> Result<Script> {
         let name = self.file.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let released = fs::read_to_string(root().join("sql/upgrade/released.sha256")).unwrap_or_default();
+        let released = fs::read_to_string(root().join(RELEASED)).unwrap_or_default();
         ensure!(
             !released.contains(&name),
             "{name} was released: set the next version in Cargo.toml first"
@@ -107,9 +103,9 @@ impl Step {
     fn heading(&self) -> String {
         format!(
             "-- From {} to {VERSION}. Above the line below stands what is written by hand, which runs first; `make upgrade-script`\n\
-             -- writes what is below it, from the difference between sql/upgrade/pg_iot_kpi--{}.sql and the files of sql/.\n\
+             -- writes what is below it, from the difference between that version's SQL and the files of sql/.\n\
              \\echo Use \"ALTER EXTENSION pg_iot_kpi UPDATE TO '{VERSION}'\" to load this file. \\quit\n\n",
-            self.from, self.from
+            self.from
         )
     }
 }

@@ -4,19 +4,25 @@ use std::fmt::Write as _;
 use std::fs;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context, Result, bail, ensure};
+use postgres::Client;
 
-use super::numbers;
+use super::{RELEASED, numbers};
 use crate::answers::{self, Answers};
 use crate::installation::{Installation, root};
 use crate::postgres::{Database, Postgres};
 
 const STATES: &str = "COPY (SELECT * FROM public.states ORDER BY device_id) TO STDOUT (FORMAT binary)";
 
+/// One at a time puts a version's SQL where the server looks for it: nobody takes away what another is about to read.
+static PLACING: Mutex<()> = Mutex::new(());
+
 /// The folder of a version's things.
 #[derive(Debug)]
 pub struct Fixture {
+    version: String,
     folder: PathBuf,
 }
 
@@ -38,7 +44,34 @@ impl Fixture {
     /// Of a released version.
     pub fn of(version: &str) -> Self {
         let folder = root().join("tests/fixtures").join(version);
-        Self { folder }
+        let version = version.to_owned();
+        Self { version, folder }
+    }
+
+    /// The file of the version's SQL whole, named as an installation of it has it.
+    pub fn sql(&self) -> PathBuf {
+        self.folder.join(whole(&self.version))
+    }
+
+    /// Makes the extension as the version had it. Its SQL is in the server's installation no longer than that takes: users' have the
+    /// steps between versions alone, and an update must do with those.
+    ///
+    /// # Errors
+    /// When the installation cannot be written, or its library lacks what the version needs.
+    pub fn create_extension(&self, database: &Database<'_>) -> Result<()> {
+        let _one = PLACING.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut client = database.try_client()?;
+        let placed = extension_folder(database.server())?.join(whole(&self.version));
+        ensure!(
+            !placed.exists(),
+            "{} is there already: `make install` anew",
+            placed.display()
+        );
+        fs::copy(self.sql(), &placed)
+            .with_context(|| format!("write {}, as who may `make install`", placed.display()))?;
+        let made = client.batch_execute(&format!("CREATE EXTENSION pg_iot_kpi VERSION '{}'", self.version));
+        fs::remove_file(&placed).with_context(|| format!("remove {}", placed.display()))?;
+        made.context("a released symbol of the library must stay; and see `make install`")
     }
 
     /// What the version answered about its store.
@@ -109,7 +142,10 @@ impl Fixture {
             &files[2],
             serde_json::to_string_pretty(&answers::ask(&mut client)?)? + "\n",
         )?;
-        files.extend(freeze_sql(&server, &version)?);
+        files.push(fixture.sql());
+        let installed = extension_folder(&server)?.join(whole(&version));
+        fs::copy(&installed, &files[3]).with_context(|| format!("copy {}", installed.display()))?;
+        files.extend(freeze_sql(&mut client, &version)?);
         Ok(files)
     }
 }
@@ -156,31 +192,37 @@ CREATE TABLE public.states (
     Ok(text)
 }
 
-/// The version's SQL whole, and its script from the version before, with their checksums.
-fn freeze_sql(server: &Postgres, version: &str) -> Result<Vec<PathBuf>> {
-    let folder = root().join("sql/upgrade");
-    let whole = format!("pg_iot_kpi--{version}.sql");
-    let installed = Path::new(&server.installation().ask("--sharedir")?)
-        .join("extension")
-        .join(&whole);
-    fs::copy(&installed, folder.join(&whole)).with_context(|| format!("copy {}", installed.display()))?;
-    let list = folder.join("released.sha256");
-    let mut sums = fs::read_to_string(&list).unwrap_or_default();
-    let mut names: Vec<String> = Vec::new();
-    for entry in fs::read_dir(&folder).context("read sql/upgrade")? {
-        names.push(entry?.file_name().to_string_lossy().into_owned());
-    }
-    names.retain(|name| name == &whole || name.ends_with(&format!("--{version}.sql")));
-    names.sort();
-    let mut client = server.database("fixture").try_client()?;
-    for name in &names {
-        if sums.contains(&format!("  {name}\n")) {
-            continue;
+/// The name of a version's SQL whole.
+fn whole(version: &str) -> String {
+    format!("pg_iot_kpi--{version}.sql")
+}
+
+/// Where a server looks for the SQL of extensions.
+fn extension_folder(server: &Postgres) -> Result<PathBuf> {
+    Ok(Path::new(&server.installation().ask("--sharedir")?).join("extension"))
+}
+
+/// Notes the checksums of the version's SQL whole, and of the script from the version before; returns what it wrote, and that script.
+fn freeze_sql(client: &mut Client, version: &str) -> Result<Vec<PathBuf>> {
+    let mut names = vec![format!("tests/fixtures/{version}/{}", whole(version))];
+    for entry in fs::read_dir(root().join("sql/upgrade")).context("read sql/upgrade")? {
+        let name = entry?.file_name().to_string_lossy().into_owned();
+        if name.ends_with(&format!("--{version}.sql")) {
+            names.push(format!("sql/upgrade/{name}"));
         }
-        let script = fs::read(folder.join(name)).with_context(|| format!("read {name}"))?;
+    }
+    let list = root().join(RELEASED);
+    let mut sums = fs::read_to_string(&list).unwrap_or_default();
+    for name in &names {
+        let script = fs::read(root().join(name)).with_context(|| format!("read {name}"))?;
         let sum: String = client.query_one("SELECT encode(sha256($1), 'hex')", &[&script])?.get(0);
         writeln!(sums, "{sum}  {name}")?;
     }
     fs::write(&list, sums).context("write released.sha256")?;
-    Ok(names.iter().map(|name| folder.join(name)).chain([list]).collect())
+    Ok(names
+        .iter()
+        .skip(1)
+        .map(|name| root().join(name))
+        .chain([list])
+        .collect())
 }
