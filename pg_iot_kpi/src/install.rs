@@ -63,10 +63,13 @@ install! {
     // Calculations are made of evidence by the reports, and kept where evidence is gathered from.
     "calculations" = "../../sql/storage/calculations.sql",
 
-    // Upkeep, which has it all done, and says how the store is.
-    "health" = "../../sql/upkeep/health.sql",
+    // Upkeep: how a run goes, then its steps in their order; and how the store is, which asks them all.
     "maintain" = "../../sql/upkeep/maintain.sql",
-    "deadlines" = "../../sql/upkeep/deadlines.sql",
+    "upkeep_partitions" = "../../sql/upkeep/partitions.sql",
+    "upkeep_deadlines" = "../../sql/upkeep/deadlines.sql",
+    "upkeep_calculations" = "../../sql/upkeep/calculations.sql",
+    "upkeep_retention" = "../../sql/upkeep/retention.sql",
+    "health" = "../../sql/upkeep/health.sql",
 
     // Who may do what. It names all that is above.
     "grants" = "../../sql/rights/grants.sql",

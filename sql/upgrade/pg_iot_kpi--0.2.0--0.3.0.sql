@@ -2693,119 +2693,70 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION iot_kpi.check_devices(text[]) IS 'fails with a hint where one of some devices is not known: who has something written should hear of a slip; reports pass over it, since a dashboard remembers devices that are gone';
 
-CREATE OR REPLACE FUNCTION iot_kpi.health()
-RETURNS TABLE ("check" text, status text, detail text, remedy text)
-LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+CREATE OR REPLACE FUNCTION iot_kpi.upkeep(place jsonb) RETURNS jsonb
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+
+SET lock_timeout = '100ms'
 AS $$
 DECLARE
-    wanted constant text := (SELECT d.value FROM iot_kpi.default_settings() d WHERE d.name = 'store_version');
-    tables constant text[] := ARRAY['devices', 'device_liveness', 'device_metrics', 'device_status_history', 'kpi_calculations',
-                                    'maintenance_windows', 'metric_types', 'settings', 'slo_targets', 'upkeep'];
-    installed text;
-    available text;
-    missing text;
-    -- A check has its own: what another one found is never told as its own.
-    triggers integer;
-    partitions integer;
-    without_partition text;
-    devices bigint;
-    last_measured timestamptz;
-    last_received timestamptz;
-    stale bigint;
-    beyond bigint;
-    beyond_first text;
-    expired integer;
-    expired_from timestamptz;
-    metrics_expired_from timestamptz;
-    missed bigint;
-    returned bigint;
-    last_run record;
-    last_error record;
-    fresh boolean;
-    unplaced boolean;
+    steps constant text[] := ARRAY['partitions', 'deadlines', 'calculations', 'retention'];
+    step constant text := place ->> 'step';
+    run_by constant text := coalesce(place ->> 'by', 'session');
+    further jsonb;
     fault text;
 BEGIN
-    SELECT e.extversion, a.default_version INTO installed, available
-    FROM pg_extension e LEFT JOIN pg_available_extensions a ON a.name = e.extname WHERE e.extname = 'pg_iot_kpi';
-    RETURN QUERY SELECT 'extension', CASE WHEN installed = available THEN 'ok' ELSE 'warn' END,
-        format('version %s, installed files are %s', coalesce(installed, 'unknown'), coalesce(available, 'not to be found')),
-        CASE WHEN installed = available THEN NULL ELSE 'ALTER EXTENSION pg_iot_kpi UPDATE; SELECT iot_kpi.create_store();' END;
-
-    SELECT string_agg(t, ', ') INTO missing FROM unnest(tables) t WHERE to_regclass('iot.' || t) IS NULL;
-    IF missing IS NOT NULL THEN
-        RETURN QUERY SELECT 'store', 'fail', CASE WHEN to_regclass('iot.settings') IS NULL THEN 'there is no store' ELSE 'tables missing in schema iot: ' || missing END,
-            'SELECT iot_kpi.create_store();';
-        RETURN;
+    IF step IS NULL OR step <> ALL (steps) THEN
+        RAISE EXCEPTION 'upkeep cannot go on from %', place
+            USING ERRCODE = 'invalid_parameter_value', HINT = 'CALL iot_kpi.maintain() does all of it.';
+    ELSIF NOT iot_kpi.owns_store() THEN
+        IF NOT coalesce(has_function_privilege(to_regprocedure('iot.upkeep_as_owner(jsonb)'), 'EXECUTE'), false) THEN
+            RAISE EXCEPTION 'role % may not do the upkeep of this store', quote_ident(current_user)
+                USING ERRCODE = 'insufficient_privilege',
+                      HINT = format('As its owner: SELECT iot_kpi.grant_admin(%L);', current_user);
+        END IF;
+        RETURN iot.upkeep_as_owner(place);
+    ELSIF to_regclass('iot.upkeep') IS NULL THEN
+        RAISE EXCEPTION 'the store is of an older version'
+            USING ERRCODE = 'object_not_in_prerequisite_state', HINT = 'Bring it up to date: SELECT iot_kpi.create_store();';
+    ELSIF NOT pg_try_advisory_xact_lock(iot_kpi.upkeep_lock()) THEN
+        RAISE NOTICE 'another session is at the upkeep of this store';
+        RETURN NULL;
     END IF;
 
-    RETURN QUERY SELECT 'store', CASE WHEN iot_kpi.setting('store_version') = wanted THEN 'ok' ELSE 'fail' END,
-        format('version %s, this extension wants %s', iot_kpi.setting('store_version'), wanted),
-        CASE WHEN iot_kpi.setting('store_version') = wanted THEN NULL ELSE 'SELECT iot_kpi.create_store();' END;
+    IF NOT place ? 'since' THEN
+        INSERT INTO iot.upkeep AS u (step, started_at, run_by) VALUES ('run', now(), run_by)
+        ON CONFLICT ON CONSTRAINT upkeep_pkey DO UPDATE SET started_at = excluded.started_at, run_by = excluded.run_by;
+    END IF;
+    BEGIN
+        further := CASE step
+            WHEN 'partitions' THEN iot_kpi.upkeep_partitions(place)
+            WHEN 'deadlines' THEN iot_kpi.upkeep_deadlines(place)
+            WHEN 'calculations' THEN iot_kpi.upkeep_calculations(place)
+            WHEN 'retention' THEN iot_kpi.upkeep_retention(place)
+        END;
+    EXCEPTION WHEN OTHERS THEN
+        -- A step that fails hides none of the others.
+        fault := format('%s (%s)', SQLERRM, SQLSTATE);
+        RAISE WARNING 'upkeep: % failed: %', step, fault;
+    END;
+    IF further IS NOT NULL THEN
+        further := further || jsonb_build_object('since', coalesce(place ->> 'since', now()::text));
+        UPDATE iot.upkeep u SET place = further WHERE u.step = 'run';
+        RETURN further;
+    END IF;
 
-    -- DROP EXTENSION ... CASCADE takes the triggers and leaves the tables.
-    SELECT count(*) INTO triggers FROM pg_trigger g JOIN pg_proc p ON p.oid = g.tgfoid
-    WHERE g.tgrelid = to_regclass('iot.device_metrics') AND NOT g.tgisinternal AND p.pronamespace = 'iot_kpi'::regnamespace AND g.tgenabled <> 'D';
-    RETURN QUERY SELECT 'ingest rules', CASE WHEN triggers >= 4 THEN 'ok' ELSE 'fail' END,
-        format('%s of 4 triggers on iot.device_metrics', triggers), CASE WHEN triggers >= 4 THEN NULL ELSE 'SELECT iot_kpi.create_store();' END;
-
-    SELECT count(*) INTO partitions FROM iot_kpi.partitions();
-    SELECT string_agg(to_char(d.day AT TIME ZONE 'UTC', 'YYYY-MM-DD'), ', ' ORDER BY d.day) INTO without_partition
-    FROM generate_series(date_trunc('day', now(), 'UTC'), now() + iot_kpi.duration('partitions_ahead'), interval '24 hours') d (day)
-    WHERE NOT iot_kpi.has_partition(d.day) AND iot_kpi.wants_days();
-    unplaced := iot_kpi.default_holds_samples();
-    RETURN QUERY SELECT 'partitions',
-        CASE WHEN unplaced IS NULL THEN 'fail' WHEN unplaced OR without_partition IS NOT NULL THEN 'warn' ELSE 'ok' END,
-        format('%s partitions', partitions) || coalesce(', missing: ' || without_partition, ', all made that are wanted')
-            || CASE WHEN unplaced THEN '; iot.device_metrics_default holds samples of years that have none' WHEN unplaced IS NULL THEN '; the default partition is missing' ELSE '' END,
-        CASE WHEN unplaced IS NULL THEN 'SELECT iot_kpi.create_store();'
-             WHEN unplaced OR without_partition IS NOT NULL THEN 'SELECT iot_kpi.make_partitions(); and have it done regularly' END;
-
-    SELECT max(l.last_measured), max(l.last_received), count(*) INTO last_measured, last_received, devices FROM iot.device_liveness l;
-    RETURN QUERY SELECT 'samples', CASE WHEN last_received > now() - interval '15 min' THEN 'ok' ELSE 'warn' END,
-        CASE WHEN last_measured IS NULL THEN 'no sample yet'
-             ELSE format('%s devices, last measured %s, last received %s ago', devices, last_measured, date_trunc('second', now() - last_received)) END,
-        CASE WHEN last_received > now() - interval '15 min' THEN NULL ELSE 'Look whether the collector runs and can reach the database.' END;
-
-    SELECT u.finished_at, u.run_by INTO last_run FROM iot.upkeep u WHERE u.step = 'run' AND u.finished_at IS NOT NULL;
-    fresh := coalesce(last_run.finished_at > now() - interval '15 min', false);
-    SELECT u.step, u.error, u.error_at INTO last_error FROM iot.upkeep u WHERE u.error_at IS NOT NULL ORDER BY u.error_at DESC LIMIT 1;
-    fault := iot_kpi.upkeep_fault();
-
-    SELECT count(*) INTO stale FROM iot.kpi_calculations k WHERE k.stale;
-    RETURN QUERY SELECT 'calculations', CASE WHEN stale = 0 OR fresh THEN 'ok' ELSE 'warn' END,
-        format('%s stale', stale) || coalesce((SELECT ', last calculated ' || max(l.calculated_at) FROM iot.device_liveness l), ', none calculated yet'),
-        CASE WHEN stale = 0 OR fresh THEN NULL ELSE 'SELECT iot_kpi.calculate_kpis(during) over the stale periods, or let upkeep do it' END;
-
-    SELECT count(*), string_agg(b.device_id, ', ' ORDER BY b.device_id) FILTER (WHERE b.place <= 5) INTO beyond, beyond_first
-    FROM (SELECT k.device_id, row_number() OVER (ORDER BY k.device_id) AS place FROM iot.kpi_calculations k
-          WHERE k.response_count > 0 AND k.response_mean IS NULL OR k.messages_per_second IS NOT NULL AND k.bytes_per_second IS NULL
-          GROUP BY k.device_id) b;
-    RETURN QUERY SELECT 'figures', CASE WHEN beyond = 0 THEN 'ok' ELSE 'warn' END,
-        format('%s devices with a KPI that could not be summed', beyond) || coalesce(': ' || beyond_first, '') || CASE WHEN beyond > 5 THEN ', ...' ELSE '' END,
-        CASE WHEN beyond > 0 THEN 'Look for negative values and values near 1.8e308 among their response_time and bytes; delete them, or set minimum and maximum in iot.metric_types' END;
-
-    SELECT count(*), min(e.first) INTO expired, expired_from FROM iot_kpi.expired_partitions() e;
-    SELECT min(e.day) INTO metrics_expired_from FROM iot_kpi.expired_metrics() e;
-    RETURN QUERY SELECT 'retention', CASE WHEN expired <= 1 AND metrics_expired_from IS NULL THEN 'ok' ELSE 'warn' END,
-        format('%s expired partitions', expired) || coalesce(', the earliest of ' || to_char(expired_from AT TIME ZONE 'UTC', 'YYYY-MM-DD'), '')
-            || coalesce(', metrics expired from ' || to_char(metrics_expired_from AT TIME ZONE 'UTC', 'YYYY-MM-DD') || ' on', ''),
-        CASE WHEN expired <= 1 AND metrics_expired_from IS NULL THEN NULL
-             ELSE 'See that upkeep runs; a report or a session that stays in a transaction keeps partitions from being dropped' END;
-
-    SELECT count(*) FILTER (WHERE t.missed), count(*) FILTER (WHERE t.returned) INTO missed, returned FROM iot_kpi.deadlines() t;
-    RETURN QUERY SELECT 'deadlines', CASE WHEN iot_kpi.setting('deadlines') = 'off' OR missed + returned = 0 OR fresh THEN 'ok' ELSE 'warn' END,
-        format('%s missed and %s returns not recorded yet', missed, returned)
-            || CASE iot_kpi.setting('deadlines') WHEN 'off' THEN ': the setting deadlines is off' ELSE '' END,
-        CASE WHEN iot_kpi.setting('deadlines') = 'off' OR missed + returned = 0 OR fresh THEN NULL ELSE 'See that upkeep runs' END;
-
-    RETURN QUERY SELECT 'upkeep', CASE WHEN fresh AND fault IS NULL THEN 'ok' ELSE 'warn' END,
-        CASE WHEN last_run.finished_at IS NULL THEN 'has never run'
-             ELSE format('last run by %s finished %s ago', CASE last_run.run_by WHEN 'worker' THEN 'the background worker' ELSE 'maintain()' END,
-                         date_trunc('second', now() - last_run.finished_at)) END
-            || CASE WHEN last_error.step IS NULL THEN ', no error'
-                    ELSE format(', last error %s ago in %s: %s', date_trunc('second', now() - last_error.error_at), last_error.step, last_error.error) END,
-        CASE WHEN fault IS NOT NULL THEN 'Mend what the error says; the step is tried again in every run'
-             WHEN NOT fresh THEN 'Preload pg_iot_kpi with iot_kpi.worker = on, or have cron run: CALL iot_kpi.maintain()' END;
+    INSERT INTO iot.upkeep AS u (step, finished_at, run_by, error, error_at)
+    VALUES (step, CASE WHEN fault IS NULL THEN clock_timestamp() END, run_by, fault, CASE WHEN fault IS NOT NULL THEN clock_timestamp() END)
+    ON CONFLICT ON CONSTRAINT upkeep_pkey DO UPDATE
+        SET finished_at = coalesce(excluded.finished_at, u.finished_at), run_by = excluded.run_by,
+            error = coalesce(excluded.error, u.error), error_at = coalesce(excluded.error_at, u.error_at);
+    IF step <> steps[cardinality(steps)] THEN
+        further := jsonb_build_object('step', steps[array_position(steps, step) + 1], 'by', run_by, 'since', coalesce(place ->> 'since', now()::text));
+    END IF;
+    UPDATE iot.upkeep u
+    SET place = further, finished_at = CASE WHEN further IS NULL THEN clock_timestamp() ELSE u.finished_at END
+    WHERE u.step = 'run';
+    RETURN further;
 END
 $$;
 
@@ -2825,6 +2776,121 @@ EXCEPTION WHEN lock_not_available THEN
 END
 $$;
 COMMENT ON FUNCTION iot_kpi.upkeep_partitions(jsonb) IS 'Step of upkeep: makes the partitions that are wanted ahead, and those of years that lack one';
+
+CREATE OR REPLACE FUNCTION iot_kpi.deadlines_of(device_ids text[]) RETURNS TABLE (
+    device_id text, last_beat timestamptz, liveness interval, deadline timestamptz, silent_since timestamptz,
+    missed boolean, returned boolean)
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+SET plan_cache_mode = force_custom_plan
+AS $$
+BEGIN
+    RETURN QUERY
+    WITH maintained AS MATERIALIZED (
+        SELECT DISTINCT w.device_id FROM iot.maintenance_windows w WHERE w.period @> now()
+    )
+    SELECT d.device_id, l.last_beat, alive.length, due.deadline, l.silent_since,
+           due.deadline <= now() AND l.silent_since IS NULL
+               AND coalesce(d.commissioned_at <= now(), d.registered_by <> 'first_sample')
+               AND (d.decommissioned_at IS NULL OR d.decommissioned_at > now())
+               -- While nobody looks, nobody knows.
+               AND (d.collector_id IS NULL OR coalesce(c.last_beat + make_interval(secs => extract(
+                       epoch FROM coalesce(o.liveness, o.expected_interval * 3))::float8) > now(), false))
+               AND m.device_id IS NULL AND NOT EXISTS (SELECT FROM maintained everywhere WHERE everywhere.device_id IS NULL),
+           coalesce(due.deadline > l.silent_since, false)
+    FROM iot.devices d
+    LEFT JOIN iot.device_liveness l ON l.device_id = d.device_id
+    LEFT JOIN iot.devices o ON o.device_id = d.collector_id
+    LEFT JOIN iot.device_liveness c ON c.device_id = d.collector_id
+    LEFT JOIN maintained m ON m.device_id = d.device_id
+    -- Seconds, not days: a day of an interval is 23 or 25 hours long where clocks change.
+    CROSS JOIN LATERAL (SELECT make_interval(secs => extract(epoch FROM coalesce(d.liveness, d.expected_interval * 3))::float8)) AS alive (length)
+    -- One that was never seen has its time from when it went into service.
+    CROSS JOIN LATERAL (SELECT coalesce(greatest(l.last_beat, d.commissioned_at), d.created_at) + alive.length) AS due (deadline)
+    WHERE device_ids IS NULL OR d.device_id = ANY (device_ids);
+END
+$$;
+COMMENT ON FUNCTION iot_kpi.deadlines_of(text[]) IS 'What deadlines() says, of some devices; NULL: of all';
+
+CREATE OR REPLACE FUNCTION iot_kpi.deadlines() RETURNS TABLE (
+    device_id text, last_beat timestamptz, liveness interval, deadline timestamptz, silent_since timestamptz,
+    missed boolean, returned boolean)
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RETURN QUERY SELECT t.* FROM iot_kpi.deadlines_of(NULL) t;
+END
+$$;
+
+CREATE OR REPLACE FUNCTION iot_kpi.upkeep_deadlines(place jsonb) RETURNS jsonb
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET timezone = 'UTC' SET datestyle = 'ISO, YMD' SET intervalstyle = 'postgres'
+SET plan_cache_mode = force_custom_plan
+AS $$
+DECLARE
+    since constant text := coalesce(place ->> 'from', '');
+    batch constant integer := iot_kpi.setting('upkeep_batch')::integer;
+    -- Few of them are late: many can be looked at for one that has to be written.
+    to_look_at constant integer := 20 * batch;
+    looked_at text[];
+    chosen text[];
+    free text[];
+    events jsonb;
+    further jsonb;
+BEGIN
+    IF iot_kpi.setting('deadlines') = 'off' THEN
+        RETURN NULL;
+    END IF;
+    SELECT array_agg(c.device_id ORDER BY c.device_id) INTO looked_at
+    FROM (SELECT d.device_id FROM iot.devices d WHERE d.device_id > since ORDER BY d.device_id LIMIT to_look_at) c;
+    SELECT array_agg(c.device_id ORDER BY c.device_id) INTO chosen
+    FROM (SELECT t.device_id COLLATE "C" AS device_id FROM iot_kpi.deadlines_of(looked_at) t
+          WHERE looked_at IS NOT NULL AND (t.missed OR t.returned) ORDER BY 1 LIMIT batch) c;
+    IF cardinality(chosen) = batch THEN
+        further := place || jsonb_build_object('from', chosen[batch]);
+    ELSIF cardinality(looked_at) = to_look_at THEN
+        further := place || jsonb_build_object('from', looked_at[to_look_at]);
+    END IF;
+    IF chosen IS NULL THEN
+        RETURN further;
+    END IF;
+    -- The row is the lock between writers and upkeep too. One whose row is taken is being written, and has its turn in the next run.
+    INSERT INTO iot.device_liveness (device_id) SELECT u.id FROM unnest(chosen) u (id) WHERE NOT EXISTS (
+        SELECT FROM iot.device_liveness l WHERE l.device_id = u.id) ON CONFLICT DO NOTHING;
+    SELECT array_agg(l.device_id) INTO free
+    FROM (SELECT x.device_id FROM iot.device_liveness x WHERE x.device_id = ANY (chosen) ORDER BY x.device_id
+          FOR NO KEY UPDATE SKIP LOCKED) l;
+
+    -- Looked at again, now that nobody can write them.
+    WITH judged AS MATERIALIZED (
+        SELECT t.*,
+               -- A microsecond later: at the very instant there may be a sample of the device's own.
+               CASE WHEN t.missed THEN t.deadline ELSE greatest(t.silent_since + interval '1 microsecond', (
+                   SELECT min(m."time") FROM iot.device_metrics m JOIN iot.devices d ON d.device_id = t.device_id
+                   WHERE m.device_id = t.device_id AND m."time" > t.silent_since - t.liveness
+                     AND (d.heartbeat_metric IS NULL OR m.metric = d.heartbeat_metric))) END + interval '1 microsecond' AS "time"
+        FROM iot_kpi.deadlines_of(free) t
+        WHERE free IS NOT NULL AND (t.missed OR t.returned)
+    ), noted AS (
+        UPDATE iot.device_liveness l SET silent_since = CASE WHEN j.missed THEN j.deadline END
+        FROM judged j WHERE l.device_id = j.device_id
+    ), told AS (
+        INSERT INTO iot.device_status_history (device_id, "time", status, recorded_by, reason)
+        SELECT j.device_id, j."time", CASE WHEN j.missed THEN 'offline' ELSE 'online' END, 'upkeep',
+               CASE WHEN NOT j.missed THEN 'iot_kpi: reports again'
+                    WHEN j.last_beat IS NULL THEN format('iot_kpi: deadline missed, never seen within %s', j.liveness)
+                    ELSE format('iot_kpi: deadline missed, no beat for %s since %s', j.liveness, j.last_beat) END
+        FROM judged j
+        -- In service anew, but no sign of it yet: neither the one nor the other.
+        WHERE j.missed OR j.last_beat + j.liveness > j.silent_since
+        ON CONFLICT DO NOTHING
+    )
+    SELECT jsonb_agg(jsonb_build_object('event', CASE WHEN j.missed THEN 'offline' ELSE 'online' END, 'device_id', j.device_id,
+                                        'time', j."time", 'last_beat', j.last_beat, 'liveness', j.liveness::text) ORDER BY j.device_id)
+    INTO events
+    FROM judged j WHERE j.missed OR j.last_beat + j.liveness > j.silent_since;
+    PERFORM iot_kpi.announce(events);
+    RETURN further;
+END
+$$;
 
 CREATE OR REPLACE FUNCTION iot_kpi.stale_devices(since text, until text, most integer) RETURNS TABLE (device_id text)
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
@@ -3043,185 +3109,119 @@ $$;
 COMMENT ON FUNCTION iot_kpi.upkeep_retention(jsonb) IS
     'Step of upkeep: drops an expired partition, then deletes expired status samples, then expired samples of years, then those of metrics with a retention of their own';
 
-CREATE OR REPLACE FUNCTION iot_kpi.upkeep(place jsonb) RETURNS jsonb
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
-
-SET lock_timeout = '100ms'
+CREATE OR REPLACE FUNCTION iot_kpi.health()
+RETURNS TABLE ("check" text, status text, detail text, remedy text)
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    steps constant text[] := ARRAY['partitions', 'deadlines', 'calculations', 'retention'];
-    step constant text := place ->> 'step';
-    run_by constant text := coalesce(place ->> 'by', 'session');
-    further jsonb;
+    wanted constant text := (SELECT d.value FROM iot_kpi.default_settings() d WHERE d.name = 'store_version');
+    tables constant text[] := ARRAY['devices', 'device_liveness', 'device_metrics', 'device_status_history', 'kpi_calculations',
+                                    'maintenance_windows', 'metric_types', 'settings', 'slo_targets', 'upkeep'];
+    installed text;
+    available text;
+    missing text;
+    -- A check has its own: what another one found is never told as its own.
+    triggers integer;
+    partitions integer;
+    without_partition text;
+    devices bigint;
+    last_measured timestamptz;
+    last_received timestamptz;
+    stale bigint;
+    beyond bigint;
+    beyond_first text;
+    expired integer;
+    expired_from timestamptz;
+    metrics_expired_from timestamptz;
+    missed bigint;
+    returned bigint;
+    last_run record;
+    last_error record;
+    fresh boolean;
+    unplaced boolean;
     fault text;
 BEGIN
-    IF step IS NULL OR step <> ALL (steps) THEN
-        RAISE EXCEPTION 'upkeep cannot go on from %', place
-            USING ERRCODE = 'invalid_parameter_value', HINT = 'CALL iot_kpi.maintain() does all of it.';
-    ELSIF NOT iot_kpi.owns_store() THEN
-        IF NOT coalesce(has_function_privilege(to_regprocedure('iot.upkeep_as_owner(jsonb)'), 'EXECUTE'), false) THEN
-            RAISE EXCEPTION 'role % may not do the upkeep of this store', quote_ident(current_user)
-                USING ERRCODE = 'insufficient_privilege',
-                      HINT = format('As its owner: SELECT iot_kpi.grant_admin(%L);', current_user);
-        END IF;
-        RETURN iot.upkeep_as_owner(place);
-    ELSIF to_regclass('iot.upkeep') IS NULL THEN
-        RAISE EXCEPTION 'the store is of an older version'
-            USING ERRCODE = 'object_not_in_prerequisite_state', HINT = 'Bring it up to date: SELECT iot_kpi.create_store();';
-    ELSIF NOT pg_try_advisory_xact_lock(iot_kpi.upkeep_lock()) THEN
-        RAISE NOTICE 'another session is at the upkeep of this store';
-        RETURN NULL;
+    SELECT e.extversion, a.default_version INTO installed, available
+    FROM pg_extension e LEFT JOIN pg_available_extensions a ON a.name = e.extname WHERE e.extname = 'pg_iot_kpi';
+    RETURN QUERY SELECT 'extension', CASE WHEN installed = available THEN 'ok' ELSE 'warn' END,
+        format('version %s, installed files are %s', coalesce(installed, 'unknown'), coalesce(available, 'not to be found')),
+        CASE WHEN installed = available THEN NULL ELSE 'ALTER EXTENSION pg_iot_kpi UPDATE; SELECT iot_kpi.create_store();' END;
+
+    SELECT string_agg(t, ', ') INTO missing FROM unnest(tables) t WHERE to_regclass('iot.' || t) IS NULL;
+    IF missing IS NOT NULL THEN
+        RETURN QUERY SELECT 'store', 'fail', CASE WHEN to_regclass('iot.settings') IS NULL THEN 'there is no store' ELSE 'tables missing in schema iot: ' || missing END,
+            'SELECT iot_kpi.create_store();';
+        RETURN;
     END IF;
 
-    IF NOT place ? 'since' THEN
-        INSERT INTO iot.upkeep AS u (step, started_at, run_by) VALUES ('run', now(), run_by)
-        ON CONFLICT ON CONSTRAINT upkeep_pkey DO UPDATE SET started_at = excluded.started_at, run_by = excluded.run_by;
-    END IF;
-    BEGIN
-        further := CASE step
-            WHEN 'partitions' THEN iot_kpi.upkeep_partitions(place)
-            WHEN 'deadlines' THEN iot_kpi.upkeep_deadlines(place)
-            WHEN 'calculations' THEN iot_kpi.upkeep_calculations(place)
-            WHEN 'retention' THEN iot_kpi.upkeep_retention(place)
-        END;
-    EXCEPTION WHEN OTHERS THEN
-        -- A step that fails hides none of the others.
-        fault := format('%s (%s)', SQLERRM, SQLSTATE);
-        RAISE WARNING 'upkeep: % failed: %', step, fault;
-    END;
-    IF further IS NOT NULL THEN
-        further := further || jsonb_build_object('since', coalesce(place ->> 'since', now()::text));
-        UPDATE iot.upkeep u SET place = further WHERE u.step = 'run';
-        RETURN further;
-    END IF;
+    RETURN QUERY SELECT 'store', CASE WHEN iot_kpi.setting('store_version') = wanted THEN 'ok' ELSE 'fail' END,
+        format('version %s, this extension wants %s', iot_kpi.setting('store_version'), wanted),
+        CASE WHEN iot_kpi.setting('store_version') = wanted THEN NULL ELSE 'SELECT iot_kpi.create_store();' END;
 
-    INSERT INTO iot.upkeep AS u (step, finished_at, run_by, error, error_at)
-    VALUES (step, CASE WHEN fault IS NULL THEN clock_timestamp() END, run_by, fault, CASE WHEN fault IS NOT NULL THEN clock_timestamp() END)
-    ON CONFLICT ON CONSTRAINT upkeep_pkey DO UPDATE
-        SET finished_at = coalesce(excluded.finished_at, u.finished_at), run_by = excluded.run_by,
-            error = coalesce(excluded.error, u.error), error_at = coalesce(excluded.error_at, u.error_at);
-    IF step <> steps[cardinality(steps)] THEN
-        further := jsonb_build_object('step', steps[array_position(steps, step) + 1], 'by', run_by, 'since', coalesce(place ->> 'since', now()::text));
-    END IF;
-    UPDATE iot.upkeep u
-    SET place = further, finished_at = CASE WHEN further IS NULL THEN clock_timestamp() ELSE u.finished_at END
-    WHERE u.step = 'run';
-    RETURN further;
-END
-$$;
+    -- DROP EXTENSION ... CASCADE takes the triggers and leaves the tables.
+    SELECT count(*) INTO triggers FROM pg_trigger g JOIN pg_proc p ON p.oid = g.tgfoid
+    WHERE g.tgrelid = to_regclass('iot.device_metrics') AND NOT g.tgisinternal AND p.pronamespace = 'iot_kpi'::regnamespace AND g.tgenabled <> 'D';
+    RETURN QUERY SELECT 'ingest rules', CASE WHEN triggers >= 4 THEN 'ok' ELSE 'fail' END,
+        format('%s of 4 triggers on iot.device_metrics', triggers), CASE WHEN triggers >= 4 THEN NULL ELSE 'SELECT iot_kpi.create_store();' END;
 
-CREATE OR REPLACE FUNCTION iot_kpi.deadlines_of(device_ids text[]) RETURNS TABLE (
-    device_id text, last_beat timestamptz, liveness interval, deadline timestamptz, silent_since timestamptz,
-    missed boolean, returned boolean)
-LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
-SET plan_cache_mode = force_custom_plan
-AS $$
-BEGIN
-    RETURN QUERY
-    WITH maintained AS MATERIALIZED (
-        SELECT DISTINCT w.device_id FROM iot.maintenance_windows w WHERE w.period @> now()
-    )
-    SELECT d.device_id, l.last_beat, alive.length, due.deadline, l.silent_since,
-           due.deadline <= now() AND l.silent_since IS NULL
-               AND coalesce(d.commissioned_at <= now(), d.registered_by <> 'first_sample')
-               AND (d.decommissioned_at IS NULL OR d.decommissioned_at > now())
-               -- While nobody looks, nobody knows.
-               AND (d.collector_id IS NULL OR coalesce(c.last_beat + make_interval(secs => extract(
-                       epoch FROM coalesce(o.liveness, o.expected_interval * 3))::float8) > now(), false))
-               AND m.device_id IS NULL AND NOT EXISTS (SELECT FROM maintained everywhere WHERE everywhere.device_id IS NULL),
-           coalesce(due.deadline > l.silent_since, false)
-    FROM iot.devices d
-    LEFT JOIN iot.device_liveness l ON l.device_id = d.device_id
-    LEFT JOIN iot.devices o ON o.device_id = d.collector_id
-    LEFT JOIN iot.device_liveness c ON c.device_id = d.collector_id
-    LEFT JOIN maintained m ON m.device_id = d.device_id
-    -- Seconds, not days: a day of an interval is 23 or 25 hours long where clocks change.
-    CROSS JOIN LATERAL (SELECT make_interval(secs => extract(epoch FROM coalesce(d.liveness, d.expected_interval * 3))::float8)) AS alive (length)
-    -- One that was never seen has its time from when it went into service.
-    CROSS JOIN LATERAL (SELECT coalesce(greatest(l.last_beat, d.commissioned_at), d.created_at) + alive.length) AS due (deadline)
-    WHERE device_ids IS NULL OR d.device_id = ANY (device_ids);
-END
-$$;
-COMMENT ON FUNCTION iot_kpi.deadlines_of(text[]) IS 'What deadlines() says, of some devices; NULL: of all';
+    SELECT count(*) INTO partitions FROM iot_kpi.partitions();
+    SELECT string_agg(to_char(d.day AT TIME ZONE 'UTC', 'YYYY-MM-DD'), ', ' ORDER BY d.day) INTO without_partition
+    FROM generate_series(date_trunc('day', now(), 'UTC'), now() + iot_kpi.duration('partitions_ahead'), interval '24 hours') d (day)
+    WHERE NOT iot_kpi.has_partition(d.day) AND iot_kpi.wants_days();
+    unplaced := iot_kpi.default_holds_samples();
+    RETURN QUERY SELECT 'partitions',
+        CASE WHEN unplaced IS NULL THEN 'fail' WHEN unplaced OR without_partition IS NOT NULL THEN 'warn' ELSE 'ok' END,
+        format('%s partitions', partitions) || coalesce(', missing: ' || without_partition, ', all made that are wanted')
+            || CASE WHEN unplaced THEN '; iot.device_metrics_default holds samples of years that have none' WHEN unplaced IS NULL THEN '; the default partition is missing' ELSE '' END,
+        CASE WHEN unplaced IS NULL THEN 'SELECT iot_kpi.create_store();'
+             WHEN unplaced OR without_partition IS NOT NULL THEN 'SELECT iot_kpi.make_partitions(); and have it done regularly' END;
 
-CREATE OR REPLACE FUNCTION iot_kpi.deadlines() RETURNS TABLE (
-    device_id text, last_beat timestamptz, liveness interval, deadline timestamptz, silent_since timestamptz,
-    missed boolean, returned boolean)
-LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-    RETURN QUERY SELECT t.* FROM iot_kpi.deadlines_of(NULL) t;
-END
-$$;
+    SELECT max(l.last_measured), max(l.last_received), count(*) INTO last_measured, last_received, devices FROM iot.device_liveness l;
+    RETURN QUERY SELECT 'samples', CASE WHEN last_received > now() - interval '15 min' THEN 'ok' ELSE 'warn' END,
+        CASE WHEN last_measured IS NULL THEN 'no sample yet'
+             ELSE format('%s devices, last measured %s, last received %s ago', devices, last_measured, date_trunc('second', now() - last_received)) END,
+        CASE WHEN last_received > now() - interval '15 min' THEN NULL ELSE 'Look whether the collector runs and can reach the database.' END;
 
-CREATE OR REPLACE FUNCTION iot_kpi.upkeep_deadlines(place jsonb) RETURNS jsonb
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET timezone = 'UTC' SET datestyle = 'ISO, YMD' SET intervalstyle = 'postgres'
-SET plan_cache_mode = force_custom_plan
-AS $$
-DECLARE
-    since constant text := coalesce(place ->> 'from', '');
-    batch constant integer := iot_kpi.setting('upkeep_batch')::integer;
-    -- Few of them are late: many can be looked at for one that has to be written.
-    to_look_at constant integer := 20 * batch;
-    looked_at text[];
-    chosen text[];
-    free text[];
-    events jsonb;
-    further jsonb;
-BEGIN
-    IF iot_kpi.setting('deadlines') = 'off' THEN
-        RETURN NULL;
-    END IF;
-    SELECT array_agg(c.device_id ORDER BY c.device_id) INTO looked_at
-    FROM (SELECT d.device_id FROM iot.devices d WHERE d.device_id > since ORDER BY d.device_id LIMIT to_look_at) c;
-    SELECT array_agg(c.device_id ORDER BY c.device_id) INTO chosen
-    FROM (SELECT t.device_id COLLATE "C" AS device_id FROM iot_kpi.deadlines_of(looked_at) t
-          WHERE looked_at IS NOT NULL AND (t.missed OR t.returned) ORDER BY 1 LIMIT batch) c;
-    IF cardinality(chosen) = batch THEN
-        further := place || jsonb_build_object('from', chosen[batch]);
-    ELSIF cardinality(looked_at) = to_look_at THEN
-        further := place || jsonb_build_object('from', looked_at[to_look_at]);
-    END IF;
-    IF chosen IS NULL THEN
-        RETURN further;
-    END IF;
-    -- The row is the lock between writers and upkeep too. One whose row is taken is being written, and has its turn in the next run.
-    INSERT INTO iot.device_liveness (device_id) SELECT u.id FROM unnest(chosen) u (id) WHERE NOT EXISTS (
-        SELECT FROM iot.device_liveness l WHERE l.device_id = u.id) ON CONFLICT DO NOTHING;
-    SELECT array_agg(l.device_id) INTO free
-    FROM (SELECT x.device_id FROM iot.device_liveness x WHERE x.device_id = ANY (chosen) ORDER BY x.device_id
-          FOR NO KEY UPDATE SKIP LOCKED) l;
+    SELECT u.finished_at, u.run_by INTO last_run FROM iot.upkeep u WHERE u.step = 'run' AND u.finished_at IS NOT NULL;
+    fresh := coalesce(last_run.finished_at > now() - interval '15 min', false);
+    SELECT u.step, u.error, u.error_at INTO last_error FROM iot.upkeep u WHERE u.error_at IS NOT NULL ORDER BY u.error_at DESC LIMIT 1;
+    fault := iot_kpi.upkeep_fault();
 
-    -- Looked at again, now that nobody can write them.
-    WITH judged AS MATERIALIZED (
-        SELECT t.*,
-               -- A microsecond later: at the very instant there may be a sample of the device's own.
-               CASE WHEN t.missed THEN t.deadline ELSE greatest(t.silent_since + interval '1 microsecond', (
-                   SELECT min(m."time") FROM iot.device_metrics m JOIN iot.devices d ON d.device_id = t.device_id
-                   WHERE m.device_id = t.device_id AND m."time" > t.silent_since - t.liveness
-                     AND (d.heartbeat_metric IS NULL OR m.metric = d.heartbeat_metric))) END + interval '1 microsecond' AS "time"
-        FROM iot_kpi.deadlines_of(free) t
-        WHERE free IS NOT NULL AND (t.missed OR t.returned)
-    ), noted AS (
-        UPDATE iot.device_liveness l SET silent_since = CASE WHEN j.missed THEN j.deadline END
-        FROM judged j WHERE l.device_id = j.device_id
-    ), told AS (
-        INSERT INTO iot.device_status_history (device_id, "time", status, recorded_by, reason)
-        SELECT j.device_id, j."time", CASE WHEN j.missed THEN 'offline' ELSE 'online' END, 'upkeep',
-               CASE WHEN NOT j.missed THEN 'iot_kpi: reports again'
-                    WHEN j.last_beat IS NULL THEN format('iot_kpi: deadline missed, never seen within %s', j.liveness)
-                    ELSE format('iot_kpi: deadline missed, no beat for %s since %s', j.liveness, j.last_beat) END
-        FROM judged j
-        -- In service anew, but no sign of it yet: neither the one nor the other.
-        WHERE j.missed OR j.last_beat + j.liveness > j.silent_since
-        ON CONFLICT DO NOTHING
-    )
-    SELECT jsonb_agg(jsonb_build_object('event', CASE WHEN j.missed THEN 'offline' ELSE 'online' END, 'device_id', j.device_id,
-                                        'time', j."time", 'last_beat', j.last_beat, 'liveness', j.liveness::text) ORDER BY j.device_id)
-    INTO events
-    FROM judged j WHERE j.missed OR j.last_beat + j.liveness > j.silent_since;
-    PERFORM iot_kpi.announce(events);
-    RETURN further;
+    SELECT count(*) INTO stale FROM iot.kpi_calculations k WHERE k.stale;
+    RETURN QUERY SELECT 'calculations', CASE WHEN stale = 0 OR fresh THEN 'ok' ELSE 'warn' END,
+        format('%s stale', stale) || coalesce((SELECT ', last calculated ' || max(l.calculated_at) FROM iot.device_liveness l), ', none calculated yet'),
+        CASE WHEN stale = 0 OR fresh THEN NULL ELSE 'SELECT iot_kpi.calculate_kpis(during) over the stale periods, or let upkeep do it' END;
+
+    SELECT count(*), string_agg(b.device_id, ', ' ORDER BY b.device_id) FILTER (WHERE b.place <= 5) INTO beyond, beyond_first
+    FROM (SELECT k.device_id, row_number() OVER (ORDER BY k.device_id) AS place FROM iot.kpi_calculations k
+          WHERE k.response_count > 0 AND k.response_mean IS NULL OR k.messages_per_second IS NOT NULL AND k.bytes_per_second IS NULL
+          GROUP BY k.device_id) b;
+    RETURN QUERY SELECT 'figures', CASE WHEN beyond = 0 THEN 'ok' ELSE 'warn' END,
+        format('%s devices with a KPI that could not be summed', beyond) || coalesce(': ' || beyond_first, '') || CASE WHEN beyond > 5 THEN ', ...' ELSE '' END,
+        CASE WHEN beyond > 0 THEN 'Look for negative values and values near 1.8e308 among their response_time and bytes; delete them, or set minimum and maximum in iot.metric_types' END;
+
+    SELECT count(*), min(e.first) INTO expired, expired_from FROM iot_kpi.expired_partitions() e;
+    SELECT min(e.day) INTO metrics_expired_from FROM iot_kpi.expired_metrics() e;
+    RETURN QUERY SELECT 'retention', CASE WHEN expired <= 1 AND metrics_expired_from IS NULL THEN 'ok' ELSE 'warn' END,
+        format('%s expired partitions', expired) || coalesce(', the earliest of ' || to_char(expired_from AT TIME ZONE 'UTC', 'YYYY-MM-DD'), '')
+            || coalesce(', metrics expired from ' || to_char(metrics_expired_from AT TIME ZONE 'UTC', 'YYYY-MM-DD') || ' on', ''),
+        CASE WHEN expired <= 1 AND metrics_expired_from IS NULL THEN NULL
+             ELSE 'See that upkeep runs; a report or a session that stays in a transaction keeps partitions from being dropped' END;
+
+    SELECT count(*) FILTER (WHERE t.missed), count(*) FILTER (WHERE t.returned) INTO missed, returned FROM iot_kpi.deadlines() t;
+    RETURN QUERY SELECT 'deadlines', CASE WHEN iot_kpi.setting('deadlines') = 'off' OR missed + returned = 0 OR fresh THEN 'ok' ELSE 'warn' END,
+        format('%s missed and %s returns not recorded yet', missed, returned)
+            || CASE iot_kpi.setting('deadlines') WHEN 'off' THEN ': the setting deadlines is off' ELSE '' END,
+        CASE WHEN iot_kpi.setting('deadlines') = 'off' OR missed + returned = 0 OR fresh THEN NULL ELSE 'See that upkeep runs' END;
+
+    RETURN QUERY SELECT 'upkeep', CASE WHEN fresh AND fault IS NULL THEN 'ok' ELSE 'warn' END,
+        CASE WHEN last_run.finished_at IS NULL THEN 'has never run'
+             ELSE format('last run by %s finished %s ago', CASE last_run.run_by WHEN 'worker' THEN 'the background worker' ELSE 'maintain()' END,
+                         date_trunc('second', now() - last_run.finished_at)) END
+            || CASE WHEN last_error.step IS NULL THEN ', no error'
+                    ELSE format(', last error %s ago in %s: %s', date_trunc('second', now() - last_error.error_at), last_error.step, last_error.error) END,
+        CASE WHEN fault IS NOT NULL THEN 'Mend what the error says; the step is tried again in every run'
+             WHEN NOT fresh THEN 'Preload pg_iot_kpi with iot_kpi.worker = on, or have cron run: CALL iot_kpi.maintain()' END;
 END
 $$;
 
