@@ -85,7 +85,7 @@ BEGIN
         ['slo_targets', 'period', 'Length of the sliding period it is judged over; exact, no months'],
 
         ['upkeep', '', 'Upkeep, a row for each of its steps and one for the run as a whole'],
-        ['upkeep', 'step', 'partitions, deadlines, calculations, retention; run: all of them'],
+        ['upkeep', 'step', (SELECT string_agg(s.step, ', ' ORDER BY s.ordinality) FROM iot_kpi.upkeep_steps() WITH ORDINALITY s) || '; run: all of them'],
         ['upkeep', 'started_at', 'When the last run began'],
         ['upkeep', 'finished_at', 'When it was last finished without an error'],
         ['upkeep', 'run_by', 'worker, or session: somebody called maintain()'],

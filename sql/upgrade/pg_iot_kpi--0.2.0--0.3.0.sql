@@ -401,7 +401,7 @@ BEGIN
         ['slo_targets', 'period', 'Length of the sliding period it is judged over; exact, no months'],
 
         ['upkeep', '', 'Upkeep, a row for each of its steps and one for the run as a whole'],
-        ['upkeep', 'step', 'partitions, deadlines, calculations, retention; run: all of them'],
+        ['upkeep', 'step', (SELECT string_agg(s.step, ', ' ORDER BY s.ordinality) FROM iot_kpi.upkeep_steps() WITH ORDINALITY s) || '; run: all of them'],
         ['upkeep', 'started_at', 'When the last run began'],
         ['upkeep', 'finished_at', 'When it was last finished without an error'],
         ['upkeep', 'run_by', 'worker, or session: somebody called maintain()'],
@@ -2693,13 +2693,28 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION iot_kpi.check_devices(text[]) IS 'fails with a hint where one of some devices is not known: who has something written should hear of a slip; reports pass over it, since a dashboard remembers devices that are gone';
 
+CREATE OR REPLACE FUNCTION iot_kpi.upkeep_steps() RETURNS TABLE (step text, description text)
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+BEGIN ATOMIC
+VALUES
+    
+    ('partitions', 'makes partitions ahead, and those of years that lack one'),
+    
+    ('deadlines', 'records and announces devices that fall silent, and their return'),
+    ('calculations', 'calculates what is stale, and hours and days that are over'),
+    
+    ('retention', 'drops and deletes what has expired');
+END;
+COMMENT ON FUNCTION iot_kpi.upkeep_steps() IS
+    'The steps of upkeep in their order. A step is done by the function iot_kpi.upkeep_STEP(place jsonb): it does a piece and returns the place to go on from, NULL when all is done';
+
 CREATE OR REPLACE FUNCTION iot_kpi.upkeep(place jsonb) RETURNS jsonb
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 
 SET lock_timeout = '100ms'
 AS $$
 DECLARE
-    steps constant text[] := ARRAY['partitions', 'deadlines', 'calculations', 'retention'];
+    steps constant text[] := ARRAY(SELECT s.step FROM iot_kpi.upkeep_steps() WITH ORDINALITY s ORDER BY s.ordinality);
     step constant text := place ->> 'step';
     run_by constant text := coalesce(place ->> 'by', 'session');
     further jsonb;
@@ -2728,12 +2743,7 @@ BEGIN
         ON CONFLICT ON CONSTRAINT upkeep_pkey DO UPDATE SET started_at = excluded.started_at, run_by = excluded.run_by;
     END IF;
     BEGIN
-        further := CASE step
-            WHEN 'partitions' THEN iot_kpi.upkeep_partitions(place)
-            WHEN 'deadlines' THEN iot_kpi.upkeep_deadlines(place)
-            WHEN 'calculations' THEN iot_kpi.upkeep_calculations(place)
-            WHEN 'retention' THEN iot_kpi.upkeep_retention(place)
-        END;
+        EXECUTE format('SELECT iot_kpi.%I($1)', 'upkeep_' || step) INTO further USING place;
     EXCEPTION WHEN OTHERS THEN
         -- A step that fails hides none of the others.
         fault := format('%s (%s)', SQLERRM, SQLSTATE);
@@ -2759,6 +2769,8 @@ BEGIN
     RETURN further;
 END
 $$;
+COMMENT ON PROCEDURE iot_kpi.maintain() IS
+    'Upkeep, for cron: every step of upkeep_steps(), in small transactions. What the background worker does';
 
 CREATE OR REPLACE FUNCTION iot_kpi.upkeep_partitions(place jsonb) RETURNS jsonb
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp

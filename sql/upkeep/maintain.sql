@@ -1,5 +1,5 @@
--- Upkeep: partitions ahead, missed deadlines, calculations, retention. One code for both ways to have it done: the background worker
--- and CALL iot_kpi.maintain() call upkeep() until it has nothing left to do, a transaction a call.
+-- Upkeep: a run through the steps of upkeep_steps(). One code for both ways to have it done: the background worker and
+-- CALL iot_kpi.maintain() call upkeep() until it has nothing left to do, a transaction a call.
 --
 -- A transaction is small, and none waits: for a lock at most lock_timeout of upkeep(), so that no writer queues up behind it for
 -- longer. What is in use is left for the next run. Each step finds its work by looking at the store, not at what a run before has
@@ -10,13 +10,28 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE
 RETURN 7666211735220613477::bigint;
 COMMENT ON FUNCTION iot_kpi.upkeep_lock() IS 'Key of the advisory lock that each transaction of upkeep holds, so that two runs never do the same thing at once';
 
+CREATE FUNCTION iot_kpi.upkeep_steps() RETURNS TABLE (step text, description text)
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+BEGIN ATOMIC
+VALUES
+    -- A run begins here, and libraries that were released say so by name.
+    ('partitions', 'makes partitions ahead, and those of years that lack one'),
+    -- Before what takes long: somebody waits to be told.
+    ('deadlines', 'records and announces devices that fall silent, and their return'),
+    ('calculations', 'calculates what is stale, and hours and days that are over'),
+    -- At last: what goes has been calculated by then.
+    ('retention', 'drops and deletes what has expired');
+END;
+COMMENT ON FUNCTION iot_kpi.upkeep_steps() IS
+    'The steps of upkeep in their order. A step is done by the function iot_kpi.upkeep_STEP(place jsonb): it does a piece and returns the place to go on from, NULL when all is done';
+
 CREATE FUNCTION iot_kpi.upkeep(place jsonb) RETURNS jsonb
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 -- Whoever waits for a lock makes others wait behind it.
 SET lock_timeout = '100ms'
 AS $$
 DECLARE
-    steps constant text[] := ARRAY['partitions', 'deadlines', 'calculations', 'retention'];
+    steps constant text[] := ARRAY(SELECT s.step FROM iot_kpi.upkeep_steps() WITH ORDINALITY s ORDER BY s.ordinality);
     step constant text := place ->> 'step';
     run_by constant text := coalesce(place ->> 'by', 'session');
     further jsonb;
@@ -45,12 +60,7 @@ BEGIN
         ON CONFLICT ON CONSTRAINT upkeep_pkey DO UPDATE SET started_at = excluded.started_at, run_by = excluded.run_by;
     END IF;
     BEGIN
-        further := CASE step
-            WHEN 'partitions' THEN iot_kpi.upkeep_partitions(place)
-            WHEN 'deadlines' THEN iot_kpi.upkeep_deadlines(place)
-            WHEN 'calculations' THEN iot_kpi.upkeep_calculations(place)
-            WHEN 'retention' THEN iot_kpi.upkeep_retention(place)
-        END;
+        EXECUTE format('SELECT iot_kpi.%I($1)', 'upkeep_' || step) INTO further USING place;
     EXCEPTION WHEN OTHERS THEN
         -- A step that fails hides none of the others.
         fault := format('%s (%s)', SQLERRM, SQLSTATE);
@@ -108,4 +118,4 @@ BEGIN
     END IF;
 END $$;
 COMMENT ON PROCEDURE iot_kpi.maintain() IS
-    'Upkeep, for cron: partitions ahead, missed deadlines, calculations, retention, in small transactions. What the background worker does';
+    'Upkeep, for cron: every step of upkeep_steps(), in small transactions. What the background worker does';

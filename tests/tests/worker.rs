@@ -445,7 +445,10 @@ fn two_runs_do_not_collide() {
     );
     step.commit().unwrap();
     second.batch_execute("CALL iot_kpi.maintain()").unwrap();
-    assert_eq!(ask::<i64>(&mut second, "SELECT count(finished_at) FROM iot.upkeep"), 5);
+    assert!(ask::<bool>(
+        &mut second,
+        "SELECT count(finished_at) = 1 + (SELECT count(*) FROM iot_kpi.upkeep_steps()) FROM iot.upkeep"
+    ));
     // Many at once, and work enough for all of them; the hours that are looked for once an hour are looked for again.
     first.batch_execute("DELETE FROM iot.upkeep").unwrap();
     first.batch_execute(WORK).unwrap();
