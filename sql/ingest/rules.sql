@@ -133,14 +133,17 @@ CREATE FUNCTION iot_kpi.look_back(liveness interval, expected_interval interval)
     RETURN make_interval(secs => extract(epoch FROM greatest(coalesce(liveness, expected_interval * 3), expected_interval * 1.5))::float8);
 COMMENT ON FUNCTION iot_kpi.look_back(interval, interval) IS 'how far from a beat it matters by itself, by a device''s settings';
 
-CREATE FUNCTION iot_kpi.bears_upon_until(device_id text, heartbeat_metric text, last timestamptz, reach interval) RETURNS timestamptz
+CREATE FUNCTION iot_kpi.bears_upon_until(device_id text, heartbeat_metric text, collector_id text, last timestamptz, reach interval) RETURNS timestamptz
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 SET plan_cache_mode = force_custom_plan
 AS $$
 #variable_conflict use_variable
 BEGIN
-    IF NOT isfinite(last) THEN
-        RETURN last;
+    -- Where all time after it was required and observed a silence is heard out by then.
+    IF NOT isfinite(last) OR collector_id IS NULL AND NOT EXISTS (
+           SELECT FROM iot.maintenance_windows w
+           WHERE w.period && tstzrange(last, last + reach, '[]') AND (w.device_id IS NULL OR w.device_id = bears_upon_until.device_id)) THEN
+        RETURN last + reach;
     END IF;
     RETURN greatest(last + reach, coalesce((
         SELECT min(m."time")
@@ -151,8 +154,8 @@ BEGIN
         WHERE heartbeat_metric IS NULL OR t.metric = heartbeat_metric), 'infinity'));
 END
 $$;
-COMMENT ON FUNCTION iot_kpi.bears_upon_until(text, text, timestamptz, interval) IS
-    'Up to when a change until an instant bears upon a device''s KPIs: the next beat, as until then it is silent, and what the change itself reaches';
+COMMENT ON FUNCTION iot_kpi.bears_upon_until(text, text, text, timestamptz, interval) IS
+    'Up to when a change until an instant bears upon a device''s KPIs: as far as a beat proves anything, and where time after it may not count, until the next beat';
 
 CREATE FUNCTION iot_kpi.mark_stale(device_ids text[], firsts timestamptz[], lasts timestamptz[]) RETURNS void
 LANGUAGE sql SET search_path = pg_catalog, pg_temp
@@ -160,14 +163,15 @@ AS $$
 -- A beat reaches past itself: as far as it proves anything, and up to the next one what it says of the silence after it. What a
 -- collector sends decides what is known of its devices, also of the time since its beat before.
 WITH changed AS (
-    SELECT s.device_id, s.first, s.last, d.collector_id, r.reach, iot_kpi.bears_upon_until(d.device_id, d.heartbeat_metric, s.last, r.reach) AS until
+    SELECT s.device_id, s.first, s.last, d.collector_id, r.reach, iot_kpi.bears_upon_until(d.device_id, d.heartbeat_metric, d.collector_id, s.last, r.reach) AS until
     FROM unnest(device_ids, firsts, lasts) s (device_id, first, last) JOIN iot.devices d USING (device_id),
          LATERAL (SELECT iot_kpi.look_back(d.liveness, d.expected_interval)) r (reach)
 ), affected AS (
     SELECT c.device_id, c.first, c.until FROM changed c
     UNION ALL
     SELECT o.device_id, c.first - c.reach,
-           iot_kpi.bears_upon_until(o.device_id, o.heartbeat_metric, c.last + c.reach, iot_kpi.look_back(o.liveness, o.expected_interval))
+           iot_kpi.bears_upon_until(o.device_id, o.heartbeat_metric, o.collector_id, c.last + c.reach,
+                                    iot_kpi.look_back(o.liveness, o.expected_interval))
     FROM changed c JOIN iot.devices o ON o.collector_id = c.device_id
 ), marked AS (
     -- In key order: an observer's writer and one of a device it observes meet on the same rows.

@@ -2,8 +2,21 @@
 -- writes what is below it, from the difference between that version's SQL and the files of sql/.
 \echo Use "ALTER EXTENSION pg_iot_kpi UPDATE TO '0.3.0'" to load this file. \quit
 
+ALTER TYPE iot_kpi.dossier ADD ATTRIBUTE beat_before timestamptz, ADD ATTRIBUTE seen_until timestamptz;
+
 ---- generated ----
 
+DROP FUNCTION iot_kpi.calculate_period(text[], text, timestamptz[]);
+DROP FUNCTION iot_kpi.outages(tstzrange, interval, text[], timestamptz);
+DROP FUNCTION iot_kpi.status_periods(tstzrange, text[], timestamptz);
+DROP FUNCTION iot_kpi.group_series(text, tstzrange, text, text[], timestamptz, timestamptz[]);
+DROP FUNCTION iot_kpi.device_series(text, tstzrange, text[], timestamptz, timestamptz[]);
+DROP FUNCTION iot_kpi.fleet_kpis(tstzrange, text, text[], timestamptz);
+DROP FUNCTION iot_kpi.group_kpis(tstzrange, text, text[], timestamptz, timestamptz[]);
+DROP FUNCTION iot_kpi.device_kpis(tstzrange, text[], timestamptz);
+DROP FUNCTION iot_kpi.device_report(iot_kpi.dossier);
+DROP FUNCTION iot_kpi.evidence_of(tstzrange, text[], timestamptz, timestamptz[]);
+DROP FUNCTION iot_kpi.silent_ranges(iot_kpi.dossier);
 DROP FUNCTION iot_kpi.gather(timestamptz[], timestamptz, timestamptz, text[], boolean);
 DROP FUNCTION iot_kpi.ingest_status(text[], timestamptz[], text[], text[]);
 DROP FUNCTION iot_kpi.ingest_metrics(text[], text[], timestamptz[], float8[]);
@@ -1208,7 +1221,8 @@ BEGIN
     END IF;
     -- Their collectors too: a calculation also reads the collectors' beats.
     INSERT INTO iot.device_liveness AS l (device_id, calculated_at, calculated_until)
-    SELECT d.device_id, now(), until FROM iot.devices d
+    -- A beat of a collector says something of the time before it.
+    SELECT d.device_id, now(), until + iot_kpi.look_back(d.liveness, d.expected_interval) FROM iot.devices d
     WHERE device_ids IS NULL OR d.device_id = ANY (device_ids)
        OR d.device_id IN (SELECT o.collector_id FROM iot.devices o WHERE o.device_id = ANY (device_ids))
     ORDER BY d.device_id
@@ -1217,26 +1231,55 @@ BEGIN
 END
 $$;
 
+CREATE OR REPLACE FUNCTION iot_kpi.look_back(liveness interval, expected_interval interval) RETURNS interval
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    
+    RETURN make_interval(secs => extract(epoch FROM greatest(coalesce(liveness, expected_interval * 3), expected_interval * 1.5))::float8);
+COMMENT ON FUNCTION iot_kpi.look_back(interval, interval) IS 'how far from a beat it matters by itself, by a device''s settings';
+
+CREATE OR REPLACE FUNCTION iot_kpi.bears_upon_until(device_id text, heartbeat_metric text, last timestamptz, reach interval) RETURNS timestamptz
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+SET plan_cache_mode = force_custom_plan
+AS $$
+#variable_conflict use_variable
+BEGIN
+    IF NOT isfinite(last) THEN
+        RETURN last;
+    END IF;
+    RETURN greatest(last + reach, coalesce((
+        SELECT min(m."time")
+        FROM iot.metric_types t, LATERAL (
+            SELECT s."time" FROM iot.device_metrics s
+            WHERE s.device_id = bears_upon_until.device_id AND s.metric = t.metric AND s."time" > last
+            ORDER BY s."time" LIMIT 1) m
+        WHERE heartbeat_metric IS NULL OR t.metric = heartbeat_metric), 'infinity'));
+END
+$$;
+COMMENT ON FUNCTION iot_kpi.bears_upon_until(text, text, timestamptz, interval) IS
+    'Up to when a change until an instant bears upon a device''s KPIs: the next beat, as until then it is silent, and what the change itself reaches';
+
 CREATE OR REPLACE FUNCTION iot_kpi.mark_stale(device_ids text[], firsts timestamptz[], lasts timestamptz[]) RETURNS void
 LANGUAGE sql SET search_path = pg_catalog, pg_temp
 AS $$
--- A beat reaches past itself; what a collector sends decides what is known of its devices. Seconds, not days: a day of an interval
--- is 23 or 25 hours long where clocks change.
+-- A beat reaches past itself: as far as it proves anything, and up to the next one what it says of the silence after it. What a
+-- collector sends decides what is known of its devices, also of the time since its beat before.
 WITH changed AS (
-    SELECT s.device_id, s.first, s.last + make_interval(secs => extract(epoch FROM
-               greatest(coalesce(d.liveness, 3 * d.expected_interval), 1.5 * d.expected_interval))::float8) AS last
-    FROM unnest(device_ids, firsts, lasts) s (device_id, first, last) JOIN iot.devices d USING (device_id)
+    SELECT s.device_id, s.first, s.last, d.collector_id, r.reach, iot_kpi.bears_upon_until(d.device_id, d.heartbeat_metric, s.last, r.reach) AS until
+    FROM unnest(device_ids, firsts, lasts) s (device_id, first, last) JOIN iot.devices d USING (device_id),
+         LATERAL (SELECT iot_kpi.look_back(d.liveness, d.expected_interval)) r (reach)
 ), affected AS (
-    SELECT * FROM changed
+    SELECT c.device_id, c.first, c.until FROM changed c
     UNION ALL
-    SELECT o.device_id, c.first, c.last FROM changed c JOIN iot.devices o ON o.collector_id = c.device_id
+    SELECT o.device_id, c.first - c.reach,
+           iot_kpi.bears_upon_until(o.device_id, o.heartbeat_metric, c.last + c.reach, iot_kpi.look_back(o.liveness, o.expected_interval))
+    FROM changed c JOIN iot.devices o ON o.collector_id = c.device_id
 ), marked AS (
     -- In key order: an observer's writer and one of a device it observes meet on the same rows.
     SELECT k.device_id, k.grain, k.period
     FROM iot.kpi_calculations k JOIN affected a ON k.device_id = a.device_id
     WHERE NOT k.stale AND k.grain IN ('hour', 'day')
       -- For the index: no period is longer than 25 hours, and ranges sort by their start.
-      AND k.period > tstzrange(a.first - interval '26 hours', a.first - interval '26 hours', '[]') AND k.period < tstzrange(a.last, NULL)
+      AND k.period > tstzrange(a.first - interval '26 hours', a.first - interval '26 hours', '[]') AND k.period < tstzrange(a.until, NULL)
       -- What lies exactly at its end bears upon a period too.
       AND upper(k.period) >= a.first
       AND lower(k.period) >= (SELECT iot_kpi.kept_from())
@@ -2054,17 +2097,128 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION iot_kpi.gather(timestamptz[], timestamptz, timestamptz, text[], boolean, boolean) IS
     'the evidence of devices over slots, from calculated periods where they serve and from rows elsewhere; without communication, their beats alone';
+COMMENT ON TYPE iot_kpi.dossier IS
+    'all that a device''s report is made from; the window is cut into slots at the edges, NULL where it has not begun; beat_before is the last beat before the evidence, seen_until when its collector, if that is alive, looked last';
+
+CREATE OR REPLACE FUNCTION iot_kpi.look_back(device_ids text[]) RETURNS interval
+    LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    seconds numeric;
+BEGIN
+    SELECT max(extract(epoch FROM iot_kpi.look_back(d.liveness, d.expected_interval)))
+        INTO seconds
+        FROM iot.devices d
+        WHERE device_ids IS NULL OR d.device_id = ANY (device_ids);
+    -- Seconds, not days: a day of an interval is 23 or 25 hours long where clocks change.
+    RETURN make_interval(secs => (coalesce(seconds, 0) + 0.000001)::float8);
+END $$;
 
 CREATE OR REPLACE FUNCTION iot_kpi.asks_communication(kpi text) RETURNS boolean
     LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'iot_kpi_asks_communication';
 COMMENT ON FUNCTION iot_kpi.asks_communication(text) IS
     'whether a KPI is made from response times, errors or bytes, and not from beats and status samples alone';
 
+CREATE OR REPLACE FUNCTION iot_kpi.devices_before(device_ids text[], window_start timestamptz, window_end timestamptz, as_of timestamptz)
+RETURNS TABLE (
+    device_id text, liveness interval, excluded tstzmultirange, unknown tstzmultirange, seen_until timestamptz, beat_before timestamptz
+)
+    LANGUAGE plpgsql STABLE
+    SET search_path = pg_catalog, pg_temp
+    SET plan_cache_mode = force_custom_plan
+    SET jit = off AS $$
+#variable_conflict use_column
+DECLARE
+    collectors constant text[] := (
+        SELECT array_agg(DISTINCT d.collector_id) FROM iot.devices d
+        WHERE d.collector_id IS NOT NULL AND (device_ids IS NULL OR d.device_id = ANY (device_ids)));
+    -- A collector that is alive has looked within its own liveness: so that this far back there is a whole one of each device.
+    since constant timestamptz := window_start - iot_kpi.look_back(device_ids)
+        - CASE WHEN collectors IS NULL THEN interval '0' ELSE iot_kpi.look_back(collectors) END;
+BEGIN
+    RETURN QUERY
+    WITH near AS MATERIALIZED (
+        SELECT d.device_id, alive.length AS liveness, x.excluded, u.unknown, u.seen_until,
+               CASE WHEN l.last_beat < window_start THEN l.last_beat END AS beat_before,
+               -- Whether so little of the time before was heard that it has to be looked at how long the device was silent.
+               (d.commissioned_at < since) IS NOT FALSE
+                   AND (l.last_beat >= since AND l.last_beat < window_start) IS NOT TRUE
+                   AND (x.excluded && just_before.time OR u.unknown && just_before.time)
+                   AND NOT iot_kpi.heard_out(since, alive.length, window_start, x.excluded, u.unknown) AS is_undecided
+        FROM iot.devices d
+        LEFT JOIN iot_kpi.excluded_ranges(device_ids, since, window_end) AS x ON x.device_id = d.device_id
+        LEFT JOIN iot_kpi.unobserved(collectors, since, window_end, as_of) AS u ON u.device_id = d.collector_id
+        LEFT JOIN iot.device_liveness l ON l.device_id = d.device_id
+        CROSS JOIN LATERAL (SELECT iot_kpi.liveness_of(d.liveness, d.expected_interval)) AS alive (length)
+        CROSS JOIN LATERAL (SELECT tstzrange(window_start - alive.length, window_start)) AS just_before (time)
+        WHERE device_ids IS NULL OR d.device_id = ANY (device_ids)
+    ),
+    far AS MATERIALIZED (
+        SELECT s.* FROM iot_kpi.silences(ARRAY(SELECT n.device_id FROM near n WHERE n.is_undecided), window_start, as_of) AS s
+    )
+    SELECT n.device_id, n.liveness,
+           CASE WHEN f.excluded IS NULL THEN n.excluded ELSE coalesce(n.excluded, '{}') + f.excluded END,
+           CASE WHEN f.unknown IS NULL THEN n.unknown ELSE coalesce(n.unknown, '{}') + f.unknown END,
+           n.seen_until, coalesce(f.beat_before, n.beat_before)
+    FROM near n LEFT JOIN far f ON f.device_id = n.device_id;
+END $$;
+COMMENT ON FUNCTION iot_kpi.devices_before(text[], timestamptz, timestamptz, timestamptz) IS
+    'what is known of devices before and beside the samples of a window: the time that does not count, and, where so much of it lies just before the window that it matters, the last beat before';
+
+CREATE OR REPLACE FUNCTION iot_kpi.classes_at(device_ids text[], as_of timestamptz) RETURNS TABLE (device_id text, class text, live boolean)
+    LANGUAGE plpgsql STABLE
+    SET search_path = pg_catalog, pg_temp
+    SET plan_cache_mode = force_custom_plan
+    SET jit = off AS $$
+#variable_conflict use_column
+DECLARE
+    moment constant interval := '1 microsecond';
+    reach constant interval := iot_kpi.look_back(device_ids);
+BEGIN
+    RETURN QUERY
+    WITH near AS MATERIALIZED (
+        SELECT k.device_id, k.liveness, k.excluded, k.unknown, k.seen_until, d.heartbeat_metric,
+               -- The last beat is kept; only a look into the past has to search for the one before as_of.
+               coalesce(CASE WHEN l.last_beat IS NULL OR l.last_beat <= as_of THEN l.last_beat
+                             ELSE (SELECT max(m.time)
+                                   FROM iot.metric_types t, LATERAL (
+                                       SELECT s.time FROM iot.device_metrics s
+                                       WHERE s.device_id = d.device_id AND s.metric = t.metric
+                                         AND s.time >= as_of - reach AND s.time <= as_of
+                                       ORDER BY s.time DESC LIMIT 1) AS m
+                                   WHERE d.heartbeat_metric IS NULL OR t.metric = d.heartbeat_metric) END,
+                        k.beat_before) AS last_beat
+        FROM iot_kpi.devices_before(device_ids, as_of, as_of, as_of) AS k
+        JOIN iot.devices d ON d.device_id = k.device_id
+        LEFT JOIN iot.device_liveness l ON l.device_id = k.device_id
+    )
+    SELECT n.device_id, judged.class,
+           judged.class = 'up' OR judged.class = 'excluded' AND coalesce(n.last_beat + n.liveness > as_of, false)
+    FROM near n
+    CROSS JOIN LATERAL (SELECT iot_kpi.class_at(as_of, n.last_beat, n.liveness, n.excluded, n.unknown)) AS now (class)
+    CROSS JOIN LATERAL (
+        SELECT CASE WHEN n.seen_until IS NULL OR now.class <> 'unknown' THEN now.class
+                -- Nobody has looked yet since the collector did.
+                ELSE (SELECT CASE WHEN c.class IN ('up', 'down') THEN c.class ELSE 'unknown' END
+                      FROM iot_kpi.class_at(
+                          n.seen_until - moment,
+                          CASE WHEN n.last_beat < n.seen_until THEN n.last_beat
+                               ELSE (SELECT max(m.time)
+                                     FROM iot.metric_types t, LATERAL (
+                                         SELECT s.time FROM iot.device_metrics s
+                                         WHERE s.device_id = n.device_id AND s.metric = t.metric
+                                           AND s.time >= as_of - 2 * reach AND s.time < as_of AND s.time < n.seen_until
+                                         ORDER BY s.time DESC LIMIT 1) AS m
+                                     WHERE n.heartbeat_metric IS NULL OR t.metric = n.heartbeat_metric) END,
+                          n.liveness, n.excluded, n.unknown) AS c (class)) END) AS judged (class);
+END $$;
+COMMENT ON FUNCTION iot_kpi.classes_at(text[], timestamptz) IS
+    'the class of each device at as_of: excluded, up, down or unknown, and whether it is alive, required or not; one with a collector that is alive is judged at the last instant at which that looked';
+
 CREATE OR REPLACE FUNCTION iot_kpi.evidence_for(
     kpi text, during tstzrange, device_ids text[], as_of timestamptz, edges timestamptz[]
 ) RETURNS TABLE (
     device_id text, name text, device_type text, location text, metadata jsonb, observes boolean,
-    last_measured timestamptz, last_received timestamptz, never_seen boolean, status text, live boolean, required boolean,
+    last_measured timestamptz, last_received timestamptz, never_seen boolean, status text, class text, live boolean,
     dossier iot_kpi.dossier
 )
     LANGUAGE plpgsql STABLE
@@ -2077,100 +2231,40 @@ DECLARE
     window_start timestamptz := lower(effective);
     window_end timestamptz := upper(effective);
     slot_edges timestamptz[] := coalesce(edges, ARRAY[window_start, window_end]);
-    sampled text[];
-    reach interval;
     bytes_is_counter boolean;
-    metrics text[];
 BEGIN
     PERFORM iot_kpi.require_store();
     IF effective IS NULL THEN
         slot_edges := NULL;
     END IF;
-    IF device_ids IS NOT NULL THEN
-        -- An observer's beats are evidence too: where it was silent, its devices are unknown.
-        SELECT array_agg(DISTINCT ids.id) INTO sampled
-            FROM iot.devices d, LATERAL (VALUES (d.device_id), (d.collector_id)) AS ids (id)
-            WHERE d.device_id = ANY (device_ids) AND ids.id IS NOT NULL;
-        sampled := coalesce(sampled, '{}');
-    END IF;
-    reach := iot_kpi.look_back(sampled);
-    SELECT coalesce(bool_or(t.kind = 'counter') FILTER (WHERE t.metric = 'bytes'), false), array_agg(t.metric)
-        INTO bytes_is_counter, metrics FROM iot.metric_types t;
+    SELECT coalesce(bool_or(t.kind = 'counter'), false) INTO bytes_is_counter FROM iot.metric_types t WHERE t.metric = 'bytes';
 
     RETURN QUERY
     WITH gathered AS MATERIALIZED (
         SELECT g.device_id, g.evidence
-        FROM iot_kpi.gather(slot_edges, window_start - reach, window_end, sampled, bytes_is_counter,
+        FROM iot_kpi.gather(slot_edges, window_start - iot_kpi.look_back(device_ids), window_end, device_ids, bytes_is_counter,
                             coalesce(iot_kpi.asks_communication(kpi), true)) AS g
         WHERE slot_edges IS NOT NULL
     ),
-    -- The last beat is kept; only a look into the past has to search for the one before as_of. A few probes of the key each,
-    -- metric by metric: which partitions may hold it is known when this is planned.
-    present AS MATERIALIZED (
-        SELECT d.device_id,
-               CASE
-                   WHEN l.last_beat IS NULL OR l.last_beat <= as_of THEN coalesce(l.last_beat > alive.since, false)
-                   ELSE EXISTS (
-                       SELECT FROM iot.device_metrics m
-                       WHERE m.device_id = d.device_id
-                         AND m.metric = ANY (CASE WHEN d.heartbeat_metric IS NULL THEN metrics ELSE ARRAY[d.heartbeat_metric] END)
-                         AND m.time > alive.since AND m.time > as_of - reach AND m.time <= as_of)
-               END AS live
-        FROM iot.devices d
-        LEFT JOIN iot.device_liveness l ON l.device_id = d.device_id
-        CROSS JOIN LATERAL (
-            SELECT as_of - make_interval(secs =>
-                extract(epoch FROM coalesce(d.liveness, d.expected_interval * 3))::float8)) AS alive (since)
-        WHERE sampled IS NULL OR d.device_id = ANY (sampled)
-    ),
-    -- By device, and one for all of them.
-    maintained AS MATERIALIZED (
-        SELECT w.device_id, range_agg(w.period) AS periods
-        FROM iot.maintenance_windows w
-        WHERE w.period && tstzrange(least(window_start, as_of), greatest(window_end, as_of), '[]')
-          AND (device_ids IS NULL OR w.device_id IS NULL OR w.device_id = ANY (device_ids))
-        GROUP BY w.device_id
-    ),
-    observers AS MATERIALIZED (
-        SELECT c.device_id,
-               iot_kpi.silent_ranges(ROW (slot_edges, c.expected_interval, c.liveness, NULL, NULL, NULL, g.evidence,
-                                          NULL, NULL, NULL)::iot_kpi.dossier) AS silent,
-               present.live
-        FROM iot.devices c
-        LEFT JOIN gathered g ON g.device_id = c.device_id
-        LEFT JOIN present ON present.device_id = c.device_id
-        WHERE c.device_id IN (SELECT d.collector_id FROM iot.devices d)
+    known AS MATERIALIZED (
+        SELECT k.* FROM iot_kpi.devices_before(device_ids, window_start, window_end, as_of) AS k WHERE slot_edges IS NOT NULL
     )
-    SELECT d.device_id, d.name, d.device_type, d.location, d.metadata, self.device_id IS NOT NULL,
+    SELECT d.device_id, d.name, d.device_type, d.location, d.metadata,
+           d.device_id IN (SELECT o.collector_id FROM iot.devices o WHERE o.collector_id IS NOT NULL),
            l.last_measured, l.last_received, l.last_beat IS NULL,
-           CASE
-               WHEN exempt.excluded @> as_of THEN 'excluded'
-               WHEN NOT o.live THEN 'unknown'
-               WHEN NOT present.live THEN
-                   CASE WHEN said.status IN ('offline', 'error', 'maintenance') THEN said.status ELSE 'offline' END
-               ELSE coalesce(said.status, 'online')
+           CASE present.class
+               WHEN 'down' THEN CASE WHEN said.status IN ('offline', 'error', 'maintenance') THEN said.status ELSE 'offline' END
+               WHEN 'up' THEN coalesce(said.status, 'online')
+               ELSE present.class
            END,
-           present.live, NOT coalesce(exempt.excluded @> as_of, false),
+           present.class, present.live,
            ROW (slot_edges, d.expected_interval, d.liveness, d.status_ttl, d.degraded_counts_up, d.response_target,
-                g.evidence, sampled_status.statuses, exempt.excluded, o.silent)::iot_kpi.dossier
+                g.evidence, sampled_status.statuses, k.excluded, k.unknown, k.beat_before, k.seen_until)::iot_kpi.dossier
     FROM iot.devices d
+    JOIN iot_kpi.classes_at(device_ids, as_of) AS present ON present.device_id = d.device_id
     LEFT JOIN gathered g ON g.device_id = d.device_id
-    LEFT JOIN observers o ON o.device_id = d.collector_id
-    LEFT JOIN observers self ON self.device_id = d.device_id
+    LEFT JOIN known k ON k.device_id = d.device_id
     LEFT JOIN iot.device_liveness l ON l.device_id = d.device_id
-    JOIN present ON present.device_id = d.device_id
-    LEFT JOIN maintained m ON m.device_id = d.device_id
-    LEFT JOIN maintained everywhere ON everywhere.device_id IS NULL
-    CROSS JOIN LATERAL (
-        -- None at all is NULL, which costs least to read.
-        SELECT nullif(coalesce(m.periods, '{}') + coalesce(everywhere.periods, '{}')
-                      + tstzmultirange(
-                          -- One that was registered on first sight, and whose samples are all gone, waits for the next one.
-                          CASE WHEN d.commissioned_at IS NOT NULL OR d.registered_by = 'first_sample' THEN tstzrange(NULL, d.commissioned_at)
-                               ELSE 'empty' END,
-                          CASE WHEN d.decommissioned_at IS NOT NULL THEN tstzrange(d.decommissioned_at, NULL) ELSE 'empty' END),
-                      '{}') AS excluded
-    ) AS exempt
     LEFT JOIN LATERAL (
         SELECT iot_kpi.status_agg(s.time, s.status) AS statuses
         FROM ((SELECT h.time, h.status FROM iot.device_status_history h
@@ -2190,22 +2284,208 @@ BEGIN
     WHERE device_ids IS NULL OR d.device_id = ANY (device_ids);
 END $$;
 COMMENT ON FUNCTION iot_kpi.evidence_for(text, tstzrange, text[], timestamptz, timestamptz[]) IS
-    'the evidence seam: each device with its state at as_of and the dossier that a KPI is made from; NULL: that every report is made from';
+    'the evidence seam: each device with its class at as_of and the dossier that a KPI is made from; NULL: that every report is made from';
 
 CREATE OR REPLACE FUNCTION iot_kpi.evidence_of(
     during tstzrange, device_ids text[], as_of timestamptz, edges timestamptz[] DEFAULT NULL
 ) RETURNS TABLE (
     device_id text, name text, device_type text, location text, metadata jsonb, observes boolean,
-    last_measured timestamptz, last_received timestamptz, never_seen boolean, status text, live boolean, required boolean,
+    last_measured timestamptz, last_received timestamptz, never_seen boolean, status text, class text, live boolean,
     dossier iot_kpi.dossier
 )
     LANGUAGE sql STABLE BEGIN ATOMIC
 SELECT e.device_id, e.name, e.device_type, e.location, e.metadata, e.observes, e.last_measured, e.last_received, e.never_seen,
-       e.status, e.live, e.required, e.dossier
+       e.status, e.class, e.live, e.dossier
 FROM iot_kpi.evidence_for(NULL, during, device_ids, as_of, edges) AS e;
 END;
 COMMENT ON FUNCTION iot_kpi.evidence_of(tstzrange, text[], timestamptz, timestamptz[]) IS
     'the evidence seam for all KPIs: each device with its state at as_of and the dossier that every report is made from';
+
+CREATE OR REPLACE FUNCTION iot_kpi.unobserved_ranges(dossier iot_kpi.dossier) RETURNS tstzmultirange
+    LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'iot_kpi_unobserved_ranges';
+COMMENT ON FUNCTION iot_kpi.unobserved_ranges(iot_kpi.dossier) IS
+    'the time that does not lie between two beats of a collector, no further apart than its liveness: what is unknown of the devices it observes';
+
+CREATE OR REPLACE FUNCTION iot_kpi.liveness_of(liveness interval, expected_interval interval) RETURNS interval
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    
+    RETURN make_interval(secs => extract(epoch FROM coalesce(liveness, expected_interval * 3))::float8);
+COMMENT ON FUNCTION iot_kpi.liveness_of(interval, interval) IS 'how long a beat proves a device alive, by its settings, in hours and less';
+
+CREATE OR REPLACE FUNCTION iot_kpi.heard_out(
+    since timestamptz, liveness interval, at timestamptz, excluded tstzmultirange, unknown tstzmultirange
+) RETURNS boolean
+    LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'iot_kpi_heard_out';
+COMMENT ON FUNCTION iot_kpi.heard_out(timestamptz, interval, timestamptz, tstzmultirange, tstzmultirange) IS
+    'whether a device that is silent since an instant, or since ever, could have been heard for a whole liveness up to another instant';
+
+CREATE OR REPLACE FUNCTION iot_kpi.class_at(
+    at timestamptz, last_beat timestamptz, liveness interval, excluded tstzmultirange, unknown tstzmultirange
+) RETURNS text
+    LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'iot_kpi_class_at';
+COMMENT ON FUNCTION iot_kpi.class_at(timestamptz, timestamptz, interval, tstzmultirange, tstzmultirange) IS
+    'the class of an instant: excluded, up, down or unknown';
+
+CREATE OR REPLACE FUNCTION iot_kpi.unobserved_since(device_id text, heartbeat_metric text, liveness interval, at timestamptz) RETURNS timestamptz
+    LANGUAGE plpgsql STABLE PARALLEL SAFE
+    SET search_path = pg_catalog, pg_temp
+    SET plan_cache_mode = force_custom_plan AS $$
+#variable_conflict use_variable
+DECLARE
+    -- One that beats more slowly than it should never looked; after so many of its beats that is what it is taken for.
+    most constant int := 100;
+BEGIN
+    RETURN (
+        SELECT max(b.time)
+        FROM (SELECT m.time, m.time - lead(m.time) OVER (ORDER BY m.time DESC) AS gap
+              FROM iot.metric_types t, LATERAL (
+                  SELECT s.time FROM iot.device_metrics s
+                  WHERE s.device_id = unobserved_since.device_id AND s.metric = t.metric AND s.time < at
+                  ORDER BY s.time DESC LIMIT most) AS m
+              WHERE heartbeat_metric IS NULL OR t.metric = heartbeat_metric
+              GROUP BY m.time) AS b
+        WHERE b.gap <= liveness);
+END $$;
+COMMENT ON FUNCTION iot_kpi.unobserved_since(text, text, interval, timestamptz) IS
+    'since when a collector that did not look just before an instant, at which it does not beat, has not looked; NULL: since ever';
+
+CREATE OR REPLACE FUNCTION iot_kpi.unobserved(collectors text[], since timestamptz, until timestamptz, as_of timestamptz)
+RETURNS TABLE (device_id text, unknown tstzmultirange, seen_until timestamptz)
+    LANGUAGE plpgsql STABLE
+    SET search_path = pg_catalog, pg_temp
+    SET plan_cache_mode = force_custom_plan
+    SET jit = off AS $$
+#variable_conflict use_column
+DECLARE
+    reach interval;
+    moment constant interval := '1 microsecond';
+BEGIN
+    IF collectors IS NULL OR since IS NULL THEN
+        RETURN;
+    END IF;
+    reach := iot_kpi.look_back(collectors);
+    RETURN QUERY
+    WITH gathered AS MATERIALIZED (
+        -- The beat after the end tells whether somebody looked up to then; one at as_of has not happened yet.
+        SELECT g.device_id, g.evidence
+        FROM iot_kpi.gather(ARRAY[since, until + moment], since - reach, least(until + reach, as_of - moment), collectors, false, false) AS g
+    )
+    SELECT c.device_id,
+           u.ranges
+           -- In that time nobody has looked since a beat before the start, however long before.
+           + CASE WHEN u.ranges @> since AND NOT EXISTS (
+                      SELECT FROM iot.device_metrics s
+                      WHERE s.device_id = c.device_id AND s.time = since AND (c.heartbeat_metric IS NULL OR s.metric = c.heartbeat_metric))
+                  THEN tstzmultirange(tstzrange(iot_kpi.unobserved_since(c.device_id, c.heartbeat_metric, alive.length, since), since))
+                  ELSE '{}' END
+           -- And nobody has looked yet since the last one.
+           + CASE WHEN until >= as_of THEN tstzmultirange(tstzrange(until, NULL)) ELSE '{}' END,
+           CASE WHEN last.beat + alive.length > as_of THEN last.beat END
+    FROM iot.devices c
+    LEFT JOIN gathered g ON g.device_id = c.device_id
+    LEFT JOIN iot.device_liveness l ON l.device_id = c.device_id
+    CROSS JOIN LATERAL (SELECT iot_kpi.unobserved_ranges(
+        ROW (ARRAY[since, until + moment], c.expected_interval, c.liveness, NULL, NULL, NULL, g.evidence, NULL, NULL, NULL, NULL, NULL)::iot_kpi.dossier
+    )) AS u (ranges)
+    CROSS JOIN LATERAL (
+        SELECT CASE WHEN l.last_beat IS NULL OR l.last_beat < as_of THEN l.last_beat
+                    ELSE (SELECT max(m.time)
+                          FROM iot.metric_types t, LATERAL (
+                              SELECT s.time FROM iot.device_metrics s
+                              WHERE s.device_id = c.device_id AND s.metric = t.metric AND s.time > as_of - reach AND s.time < as_of
+                              ORDER BY s.time DESC LIMIT 1) AS m
+                          WHERE c.heartbeat_metric IS NULL OR t.metric = c.heartbeat_metric) END) AS last (beat)
+    CROSS JOIN LATERAL (SELECT iot_kpi.liveness_of(c.liveness, c.expected_interval)) AS alive (length)
+    WHERE c.device_id = ANY (collectors);
+END $$;
+COMMENT ON FUNCTION iot_kpi.unobserved(text[], timestamptz, timestamptz, timestamptz) IS
+    'when collectors did not look, between two instants and in what of it began before, as known at as_of; and until when one that is alive has looked';
+
+CREATE OR REPLACE FUNCTION iot_kpi.excluded_ranges(device_ids text[], since timestamptz, until timestamptz)
+RETURNS TABLE (device_id text, excluded tstzmultirange)
+    LANGUAGE plpgsql STABLE
+    SET search_path = pg_catalog, pg_temp
+    SET plan_cache_mode = force_custom_plan AS $$
+#variable_conflict use_column
+BEGIN
+    RETURN QUERY
+    -- By device, and one for all of them.
+    WITH maintained AS MATERIALIZED (
+        SELECT w.device_id, range_agg(w.period) AS periods
+        FROM iot.maintenance_windows w
+        WHERE w.period && tstzrange(since, until, '[]') AND (device_ids IS NULL OR w.device_id IS NULL OR w.device_id = ANY (device_ids))
+        GROUP BY w.device_id
+    )
+    SELECT d.device_id,
+           -- None at all is NULL, which costs least to read.
+           nullif(coalesce(m.periods, '{}') + coalesce(everywhere.periods, '{}')
+                  + tstzmultirange(
+                      -- One that was registered on first sight, and whose samples are all gone, waits for the next one.
+                      CASE WHEN d.commissioned_at IS NOT NULL OR d.registered_by = 'first_sample' THEN tstzrange(NULL, d.commissioned_at)
+                           ELSE 'empty' END,
+                      CASE WHEN d.decommissioned_at IS NOT NULL THEN tstzrange(d.decommissioned_at, NULL) ELSE 'empty' END),
+                  '{}')
+    FROM iot.devices d
+    LEFT JOIN maintained m ON m.device_id = d.device_id
+    LEFT JOIN maintained everywhere ON everywhere.device_id IS NULL
+    WHERE device_ids IS NULL OR d.device_id = ANY (device_ids);
+END $$;
+COMMENT ON FUNCTION iot_kpi.excluded_ranges(text[], timestamptz, timestamptz) IS
+    'when devices (NULL: all) are not required to work: windows of maintenance between two instants, and all time that they are not in service';
+
+CREATE OR REPLACE FUNCTION iot_kpi.silences(device_ids text[], before timestamptz, as_of timestamptz)
+RETURNS TABLE (device_id text, beat_before timestamptz, excluded tstzmultirange, unknown tstzmultirange)
+    LANGUAGE plpgsql STABLE
+    SET search_path = pg_catalog, pg_temp
+    SET plan_cache_mode = force_custom_plan
+    SET jit = off AS $$
+#variable_conflict use_column
+DECLARE
+    earliest constant timestamptz := iot_kpi.earliest_sample();
+    depth interval := iot_kpi.look_back(device_ids);
+    pending text[] := device_ids;
+    further text[];
+    since timestamptz;
+    seen record;
+BEGIN
+    -- Four times as far each time, until the last beat is found, or more than a liveness was heard since.
+    WHILE cardinality(pending) > 0 LOOP
+        depth := least(depth * 4, interval '3660000 days');
+        since := greatest(before - depth, earliest);
+        further := '{}';
+        FOR seen IN
+            SELECT d.device_id, b.beat, x.excluded, u.unknown,
+                   since <= earliest OR b.beat >= since OR d.commissioned_at >= since
+                       -- A little more: at as_of what counts is a moment before.
+                       OR iot_kpi.heard_out(since, iot_kpi.liveness_of(d.liveness, d.expected_interval) + interval '1 s', before,
+                                            x.excluded, u.unknown) AS is_decided
+            FROM iot.devices d
+            LEFT JOIN iot.device_liveness l ON l.device_id = d.device_id
+            LEFT JOIN iot_kpi.excluded_ranges(pending, since, before) AS x ON x.device_id = d.device_id
+            LEFT JOIN iot_kpi.unobserved(
+                ARRAY(SELECT DISTINCT o.collector_id FROM iot.devices o WHERE o.device_id = ANY (pending) AND o.collector_id IS NOT NULL),
+                since, before, as_of) AS u ON u.device_id = d.collector_id
+            CROSS JOIN LATERAL (SELECT CASE WHEN l.last_beat IS NULL OR l.last_beat < before THEN l.last_beat
+                                            ELSE (SELECT max(m.time)
+                                                  FROM iot.metric_types t, LATERAL (
+                                                      SELECT s.time FROM iot.device_metrics s
+                                                      WHERE s.device_id = d.device_id AND s.metric = t.metric
+                                                        AND s.time >= since AND s.time < before
+                                                      ORDER BY s.time DESC LIMIT 1) AS m
+                                                  WHERE d.heartbeat_metric IS NULL OR t.metric = d.heartbeat_metric) END) AS b (beat)
+            WHERE d.device_id = ANY (pending)
+        LOOP
+            IF seen.is_decided THEN
+                RETURN QUERY SELECT seen.device_id, seen.beat, seen.excluded, seen.unknown;
+            ELSE
+                further := further || seen.device_id;
+            END IF;
+        END LOOP;
+        pending := further;
+    END LOOP;
+END $$;
+COMMENT ON FUNCTION iot_kpi.silences(text[], timestamptz, timestamptz) IS
+    'what there is to know of devices that are silent at an instant, as far before it as it takes to tell whether they are down: the last beat, and the time that does not count';
 
 CREATE OR REPLACE FUNCTION iot_kpi.check_time_zone(time_zone text) RETURNS void
     LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
@@ -2368,6 +2648,54 @@ BEGIN
     RETURN window_start || coalesce(inner_edges, '{}') || window_end;
 END $$;
 
+CREATE OR REPLACE FUNCTION iot_kpi.device_report(dossier iot_kpi.dossier) RETURNS TABLE (
+    slot integer, slot_start timestamptz, slot_end timestamptz,
+    up_time interval, down_time interval, unknown_time interval, excluded_time interval, uptime double precision,
+    status_up_time interval, status_down_time interval, status_unknown_time interval, availability double precision,
+    class_at_end text,
+    failures bigint, mtbf interval, mttr interval, longest_outage interval,
+    completeness double precision, regularity double precision, stability double precision, consistency double precision,
+    jitter double precision, missed_beats bigint,
+    response_count bigint, response_mean double precision, response_p50 double precision, response_p90 double precision,
+    response_p95 double precision, response_p99 double precision,
+    satisfied bigint, tolerating bigint, communications bigint, apdex double precision,
+    attempts bigint, failed bigint, error_rate double precision, error_rate_low double precision,
+    error_rate_high double precision, bytes double precision, messages bigint, bytes_per_second double precision,
+    messages_per_second double precision, responses iot_kpi.response_sketch
+)
+    LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE ROWS 1 AS 'MODULE_PATHNAME', 'iot_kpi_device_report';
+COMMENT ON FUNCTION iot_kpi.device_report(iot_kpi.dossier) IS 'every KPI of a device, a row for each slot of its dossier';
+
+CREATE OR REPLACE FUNCTION iot_kpi.device_kpis(during tstzrange, device_ids text[] DEFAULT NULL, as_of timestamptz DEFAULT now())
+RETURNS TABLE (
+    device_id text, name text, device_type text, location text, status text, live boolean, never_seen boolean,
+    last_measured timestamptz, last_received timestamptz,
+    up_time interval, down_time interval, unknown_time interval, excluded_time interval,
+    uptime double precision, availability double precision,
+    failures bigint, mtbf interval, mttr interval, longest_outage interval,
+    completeness double precision, regularity double precision, stability double precision, consistency double precision,
+    jitter double precision, missed_beats bigint,
+    response_count bigint, response_mean double precision, response_p50 double precision, response_p90 double precision,
+    response_p95 double precision, response_p99 double precision, apdex double precision,
+    attempts bigint, failed bigint, error_rate double precision, error_rate_low double precision,
+    error_rate_high double precision, bytes_per_second double precision, messages_per_second double precision
+)
+    LANGUAGE sql STABLE BEGIN ATOMIC
+SELECT e.device_id, e.name, e.device_type, e.location, e.status, e.live, e.never_seen, e.last_measured, e.last_received,
+       
+       coalesce(r.up_time, '0'), coalesce(r.down_time, '0'), coalesce(r.unknown_time, '0'), coalesce(r.excluded_time, '0'),
+       r.uptime, r.availability, coalesce(r.failures, 0), r.mtbf, r.mttr, r.longest_outage,
+       r.completeness, r.regularity, r.stability, r.consistency, r.jitter, coalesce(r.missed_beats, 0),
+       coalesce(r.response_count, 0), r.response_mean, r.response_p50, r.response_p90, r.response_p95, r.response_p99,
+       r.apdex, coalesce(r.attempts, 0), coalesce(r.failed, 0), r.error_rate, r.error_rate_low, r.error_rate_high,
+       r.bytes_per_second, r.messages_per_second
+FROM iot_kpi.evidence_of(during, device_ids, as_of) AS e
+LEFT JOIN LATERAL iot_kpi.device_report(e.dossier) AS r ON true
+ORDER BY e.device_id;
+END;
+COMMENT ON FUNCTION iot_kpi.device_kpis(tstzrange, text[], timestamptz) IS
+    'every KPI of each device over the part of a window before as_of; device_ids NULL is all; status and live are those at as_of';
+
 CREATE OR REPLACE FUNCTION iot_kpi.group_kpis(
     during tstzrange, group_by text, device_ids text[], as_of timestamptz, edges timestamptz[] DEFAULT NULL
 ) RETURNS TABLE (
@@ -2378,12 +2706,12 @@ CREATE OR REPLACE FUNCTION iot_kpi.group_kpis(
     up_time interval, down_time interval, unknown_time interval, excluded_time interval,
     failures bigint, mtbf interval, mttr interval, longest_outage interval,
     responses iot_kpi.response_sketch, apdex double precision, attempts bigint, failed bigint,
-    bytes_per_second double precision, messages_per_second double precision
+    bytes_per_second double precision, messages_per_second double precision, unknown bigint
 )
     LANGUAGE sql STABLE BEGIN ATOMIC
 SELECT r.slot, min(r.slot_start), g.value, count(*),
-       count(*) FILTER (WHERE at.required), count(*) FILTER (WHERE at.live AND at.required),
-       count(*) FILTER (WHERE at.live AND at.required)::float8 / nullif(count(*) FILTER (WHERE at.required), 0),
+       count(*) FILTER (WHERE at.class <> 'excluded'), count(*) FILTER (WHERE at.class = 'up'),
+       count(*) FILTER (WHERE at.class = 'up')::float8 / nullif(count(*) FILTER (WHERE at.class IN ('up', 'down')), 0),
        
        avg(r.uptime ORDER BY e.device_id),
        (extract(epoch FROM sum(r.up_time)) / nullif(extract(epoch FROM sum(r.up_time + r.down_time)), 0))::float8,
@@ -2402,18 +2730,46 @@ SELECT r.slot, min(r.slot_start), g.value, count(*),
        
        CASE WHEN count(r.bytes_per_second) = count(r.messages_per_second) AND count(r.bytes_per_second) > 0
             THEN iot_kpi.total(iot_kpi.throughput_agg(r.slot_start, r.bytes_per_second)) END,
-       sum(r.messages_per_second ORDER BY e.device_id)
+       sum(r.messages_per_second ORDER BY e.device_id),
+       count(*) FILTER (WHERE at.class = 'unknown')
 FROM iot_kpi.evidence_of(during, device_ids, as_of, edges) AS e
 LEFT JOIN LATERAL iot_kpi.device_report(e.dossier) AS r ON true
 
-CROSS JOIN LATERAL (SELECT CASE WHEN edges IS NULL THEN e.live ELSE r.live END,
-                           CASE WHEN edges IS NULL THEN e.required ELSE r.required END) AS at (live, required)
+CROSS JOIN LATERAL (SELECT CASE WHEN edges IS NULL THEN e.class ELSE r.class_at_end END) AS at (class)
 CROSS JOIN LATERAL (SELECT CASE group_by WHEN 'device_type' THEN e.device_type WHEN 'location' THEN e.location
                                          ELSE e.metadata ->> group_by END) AS g (value)
 
 WHERE iot_kpi.check_group(group_by) AND (device_ids IS NOT NULL OR NOT e.observes)
 GROUP BY g.value, r.slot;
 END;
+COMMENT ON FUNCTION iot_kpi.group_kpis(tstzrange, text, text[], timestamptz, timestamptz[]) IS
+    'the KPIs of groups of devices, for a window as a whole or for each slot between two edges';
+
+CREATE OR REPLACE FUNCTION iot_kpi.fleet_kpis(
+    during tstzrange, group_by text DEFAULT NULL, device_ids text[] DEFAULT NULL, as_of timestamptz DEFAULT now()
+) RETURNS TABLE (
+    group_value text, devices bigint, required bigint, live bigint, device_availability double precision,
+    mean_uptime double precision, pooled_uptime double precision, availability double precision,
+    consistency double precision, failures bigint, mtbf interval, mttr interval, longest_outage interval,
+    response_count bigint, response_mean double precision, response_p50 double precision, response_p90 double precision,
+    response_p95 double precision, response_p99 double precision, apdex double precision,
+    attempts bigint, failed bigint, error_rate double precision, error_rate_low double precision,
+    error_rate_high double precision, bytes_per_second double precision, messages_per_second double precision,
+    unknown bigint
+)
+    LANGUAGE sql STABLE BEGIN ATOMIC
+SELECT g.group_value, g.devices, g.required, g.live, g.device_availability, g.mean_uptime, g.pooled_uptime, g.availability,
+       g.consistency, g.failures, g.mtbf, g.mttr, g.longest_outage,
+       coalesce(iot_kpi.count(g.responses), 0), iot_kpi.mean(g.responses), iot_kpi.percentile(g.responses, 0.5),
+       iot_kpi.percentile(g.responses, 0.9), iot_kpi.percentile(g.responses, 0.95), iot_kpi.percentile(g.responses, 0.99),
+       g.apdex, g.attempts, g.failed, iot_kpi.error_rate(g.failed, g.attempts), i.low, i.high,
+       g.bytes_per_second, g.messages_per_second, g.unknown
+FROM iot_kpi.group_kpis(during, group_by, device_ids, as_of) AS g,
+     LATERAL iot_kpi.wilson_interval(g.failed, g.attempts) AS i
+ORDER BY g.group_value;
+END;
+COMMENT ON FUNCTION iot_kpi.fleet_kpis(tstzrange, text, text[], timestamptz) IS
+    'the KPIs of the fleet, or of each group of it by device_type, location or a metadata key; observers are left out unless named in device_ids';
 
 CREATE OR REPLACE FUNCTION iot_kpi.kpi_names() RETURNS text[]
     LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'iot_kpi_kpi_names';
@@ -2432,6 +2788,56 @@ SELECT v.slot_start, e.device_id, v.value
 FROM iot_kpi.evidence_for(kpi, during, device_ids, as_of, edges) AS e,
      LATERAL iot_kpi.device_values(e.dossier, kpi) AS v;
 END;
+COMMENT ON FUNCTION iot_kpi.device_series(text, tstzrange, text[], timestamptz, timestamptz[]) IS
+    'a KPI of each device for each slot between two edges';
+
+CREATE OR REPLACE FUNCTION iot_kpi.group_series(
+    kpi text, during tstzrange, group_by text, device_ids text[], as_of timestamptz, edges timestamptz[]
+) RETURNS TABLE ("time" timestamptz, series text, value double precision)
+    LANGUAGE sql STABLE BEGIN ATOMIC
+SELECT g.slot_start, g.group_value,
+       CASE kpi
+           WHEN 'uptime' THEN g.pooled_uptime
+           WHEN 'mean_uptime' THEN g.mean_uptime
+           WHEN 'pooled_uptime' THEN g.pooled_uptime
+           WHEN 'availability' THEN g.availability
+           WHEN 'device_availability' THEN g.device_availability
+           WHEN 'live' THEN g.live
+           WHEN 'unknown' THEN g.unknown
+           WHEN 'up_time' THEN iot_kpi.seconds(g.up_time)
+           WHEN 'down_time' THEN iot_kpi.seconds(g.down_time)
+           WHEN 'unknown_time' THEN iot_kpi.seconds(g.unknown_time)
+           WHEN 'excluded_time' THEN iot_kpi.seconds(g.excluded_time)
+           WHEN 'failures' THEN g.failures
+           WHEN 'mtbf' THEN iot_kpi.seconds(g.mtbf)
+           WHEN 'mttr' THEN iot_kpi.seconds(g.mttr)
+           WHEN 'longest_outage' THEN iot_kpi.seconds(g.longest_outage)
+           WHEN 'completeness' THEN g.completeness
+           WHEN 'regularity' THEN g.regularity
+           WHEN 'stability' THEN g.stability
+           WHEN 'consistency' THEN g.consistency
+           WHEN 'jitter' THEN g.jitter
+           WHEN 'missed_beats' THEN g.missed_beats
+           WHEN 'response_count' THEN iot_kpi.count(g.responses)
+           WHEN 'response_mean' THEN iot_kpi.mean(g.responses)
+           WHEN 'response_p50' THEN iot_kpi.percentile(g.responses, 0.5)
+           WHEN 'response_p90' THEN iot_kpi.percentile(g.responses, 0.9)
+           WHEN 'response_p95' THEN iot_kpi.percentile(g.responses, 0.95)
+           WHEN 'response_p99' THEN iot_kpi.percentile(g.responses, 0.99)
+           WHEN 'apdex' THEN g.apdex
+           WHEN 'attempts' THEN g.attempts
+           WHEN 'failed' THEN g.failed
+           WHEN 'error_rate' THEN iot_kpi.error_rate(g.failed, g.attempts)
+           WHEN 'error_rate_low' THEN (SELECT i.low FROM iot_kpi.wilson_interval(g.failed, g.attempts) AS i)
+           WHEN 'error_rate_high' THEN (SELECT i.high FROM iot_kpi.wilson_interval(g.failed, g.attempts) AS i)
+           WHEN 'bytes_per_second' THEN g.bytes_per_second
+           WHEN 'messages_per_second' THEN g.messages_per_second
+       END::float8
+FROM iot_kpi.group_kpis(during, group_by, device_ids, as_of, edges) AS g
+WHERE g.slot IS NOT NULL;
+END;
+COMMENT ON FUNCTION iot_kpi.group_series(text, tstzrange, text, text[], timestamptz, timestamptz[]) IS
+    'a KPI of each group for each slot between two edges; uptime is the pooled one';
 
 CREATE OR REPLACE FUNCTION iot_kpi.kpi_series(
     kpi text, during tstzrange, bucket interval, group_by text DEFAULT NULL,
@@ -2455,6 +2861,32 @@ BEGIN
             FROM iot_kpi.group_series(known, during, group_by, device_ids, as_of, edges) AS s ORDER BY s.series, s.time;
     END IF;
 END $$;
+
+CREATE OR REPLACE FUNCTION iot_kpi.status_periods(during tstzrange, device_ids text[] DEFAULT NULL, as_of timestamptz DEFAULT now())
+RETURNS TABLE (device_id text, started_at timestamptz, ended_at timestamptz, status text)
+    LANGUAGE sql STABLE BEGIN ATOMIC
+SELECT e.device_id, p.started_at, p.ended_at, p.status
+FROM iot_kpi.evidence_of(during, device_ids, as_of) AS e, LATERAL iot_kpi.device_periods(e.dossier) AS p
+ORDER BY e.device_id, p.started_at;
+END;
+COMMENT ON FUNCTION iot_kpi.status_periods(tstzrange, text[], timestamptz) IS
+    'each device''s window in periods of one status without gap or overlap, excluded and unknown time included; a device that never sent a status is shown by its beats';
+
+CREATE OR REPLACE FUNCTION iot_kpi.outages(
+    during tstzrange, min_outage interval DEFAULT '0', device_ids text[] DEFAULT NULL, as_of timestamptz DEFAULT now()
+) RETURNS TABLE (
+    device_id text, started_at timestamptz, ended_at timestamptz, duration interval, ongoing boolean, began_before boolean,
+    last_beat timestamptz
+)
+    LANGUAGE sql STABLE BEGIN ATOMIC
+SELECT e.device_id, o.started_at, o.ended_at, o.duration, o.ongoing, o.began_before,
+       
+       coalesce(o.last_beat, iot_kpi.beat_before(e.device_id, o.started_at))
+FROM iot_kpi.evidence_of(during, device_ids, as_of) AS e, LATERAL iot_kpi.device_outages(e.dossier, min_outage) AS o
+ORDER BY e.device_id, o.started_at;
+END;
+COMMENT ON FUNCTION iot_kpi.outages(tstzrange, interval, text[], timestamptz) IS
+    'the outages of each device by heartbeats; those shorter than min_outage are none';
 
 CREATE OR REPLACE FUNCTION iot_kpi.metric_series(
     metric text, during tstzrange, max_points integer DEFAULT 1000, device_ids text[] DEFAULT NULL,
@@ -2645,7 +3077,7 @@ WHERE (device_ids IS NULL OR d.device_id = ANY (device_ids))
                     AND NOT k.stale)
 $$;
 
-CREATE OR REPLACE FUNCTION iot_kpi.calculate_period(device_ids text[], grain text, edges timestamptz[]) RETURNS bigint
+CREATE OR REPLACE FUNCTION iot_kpi.calculate_period(device_ids text[], grain text, edges timestamptz[], as_of timestamptz) RETURNS bigint
     LANGUAGE plpgsql
     SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
@@ -2669,7 +3101,7 @@ BEGIN
            CASE WHEN wanted_grain = 'day' THEN
                iot_kpi.evidence_send(iot_kpi.evidence_summary(r.part, (e.dossier).expected_interval, by.liveness)) END
     -- A day that is calculated is missing or stale, so its beats come from hours and rows: only fresh days are read as runs.
-    FROM iot_kpi.evidence_of(tstzrange(edges[1], edges[cardinality(edges)]), device_ids, edges[cardinality(edges)], edges) AS e
+    FROM iot_kpi.evidence_of(tstzrange(edges[1], edges[cardinality(edges)]), device_ids, as_of, edges) AS e
     CROSS JOIN LATERAL (SELECT coalesce((e.dossier).liveness, (e.dossier).expected_interval * 3)) AS by (liveness)
     -- Both have a row for each slot, in order: side by side, so that neither is called again for each row of the other.
     CROSS JOIN LATERAL ROWS FROM (
@@ -2693,7 +3125,57 @@ BEGIN
     GET DIAGNOSTICS written = ROW_COUNT;
     RETURN written;
 END $$;
+COMMENT ON FUNCTION iot_kpi.calculate_period(text[], text, timestamptz[], timestamptz) IS
+    'writes the calculations of devices for the periods between edges that are missing or stale; the devices must be locked';
 COMMENT ON FUNCTION iot_kpi.check_devices(text[]) IS 'fails with a hint where one of some devices is not known: who has something written should hear of a slip; reports pass over it, since a dashboard remembers devices that are gone';
+
+CREATE OR REPLACE FUNCTION iot_kpi.calculate_kpis(
+    during tstzrange, device_ids text[] DEFAULT NULL, as_of timestamptz DEFAULT now()
+) RETURNS bigint
+    LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_column
+DECLARE
+    effective constant tstzrange := iot_kpi.effective_window(during, as_of);
+    day timestamptz;
+    day_end timestamptz;
+    locked text[];
+    wanted text[];
+    within tstzrange;
+    written bigint := 0;
+BEGIN
+    PERFORM iot_kpi.require_store();
+    PERFORM iot_kpi.check_devices(device_ids);
+    IF effective IS NULL THEN
+        RETURN 0;
+    END IF;
+    -- All locks at once, in key order: taken day by day, they could wait for a writer that waits for them.
+    SELECT array_agg(DISTINCT w.device_id) INTO locked
+        FROM unnest(ARRAY['hour', 'day']) AS g (grain),
+             LATERAL iot_kpi.wanted_calculations(effective, g.grain, device_ids, as_of) AS w;
+    IF locked IS NULL THEN
+        RETURN 0;
+    END IF;
+    PERFORM iot_kpi.lock_for_calculation(locked, upper(effective));
+    FOR day IN SELECT generate_series(date_trunc('day', lower(effective), 'UTC'), upper(effective), interval '24 hours') LOOP
+        day_end := day + interval '24 hours';
+        within := tstzrange(day, day_end) * effective;
+        -- Hours first: the day is then put together from them.
+        SELECT array_agg(DISTINCT w.device_id), tstzrange(min(lower(w.period)), max(upper(w.period)))
+            INTO wanted, within
+            FROM iot_kpi.wanted_calculations(within, 'hour', locked, as_of) AS w;
+        IF wanted IS NOT NULL THEN
+            written := written + iot_kpi.calculate_period(wanted, 'hour', (
+                SELECT array_agg(e ORDER BY e) FROM generate_series(lower(within), upper(within), interval '1 hour') AS e), as_of);
+        END IF;
+        SELECT array_agg(w.device_id) INTO wanted
+            FROM iot_kpi.wanted_calculations(tstzrange(day, day_end) * effective, 'day', locked, as_of) AS w;
+        IF wanted IS NOT NULL THEN
+            written := written + iot_kpi.calculate_period(wanted, 'day', ARRAY[day, day_end], as_of);
+        END IF;
+    END LOOP;
+    RETURN written;
+END $$;
 
 CREATE OR REPLACE FUNCTION iot_kpi.upkeep_steps() RETURNS TABLE (step text, description text)
 LANGUAGE sql IMMUTABLE PARALLEL SAFE

@@ -32,7 +32,7 @@ SELECT count(*) FROM ten, outages(h, during, min_outage => '3 min 30.000001 s');
 SELECT bounds, o.*, uptime(h, bounds::tstzrange) FROM ten, (VALUES ('[2024-01-01 00:03:30+00, 2024-01-01 00:08:00+00)'),
     ('[2024-01-01 00:03:30.000001+00, 2024-01-01 00:08:00+00)'), ('[2023-12-31 23:59:00+00, 2024-01-01 00:00:30+00)'),
     ('[2024-01-01 00:09:00+00, 2024-01-01 00:11:00+00)')) AS w (bounds), outages(h, bounds::tstzrange) AS o;
--- Nothing required: no ratio.
+-- Nothing required: no ratio. Proof beats ignorance.
 SELECT uptime(h, during, tstzmultirange(during)), uptime(h, during, '{}', tstzmultirange(during)) FROM ten;
 -- An exclusive start and an inclusive end move on by a microsecond.
 SELECT up_time(h, '(2024-01-01 00:00+00, 2024-01-01 00:03+00]') FROM ten;

@@ -18,10 +18,10 @@ INSERT INTO iot.devices (device_id, device_type, location, liveness, status_ttl,
     ('b', 'camera', 'yard', '10 min', NULL, '5 min', 100, 'heartbeat', NULL, NULL, NULL, '{"floor": "0"}'),
     ('c', 'climate', 'hall', NULL, NULL, '1 min', NULL, NULL, NULL, '2024-01-01 00:30+00', NULL, '{"floor": "1"}'),
     ('d', 'camera', 'yard', NULL, NULL, '1 min', NULL, NULL, NULL, NULL, '2023-12-01', '{}');
--- gateway: a beat a minute, but none from 0:38 to 0:49; so silent from 0:40 (three minutes after its last beat) to 0:50, and a is unknown then.
+-- gateway: a beat a minute, but none from 0:38 to 0:49; so it did not look from 0:37 to 0:50; but the beats of a from then came later.
 -- a: a beat a minute, but none from 0:10 to 0:19: down from 0:12 to 0:20.
--- b: a heartbeat every five minutes, but none at 0:20 to 0:40; in maintenance from 0:20 to 0:30, so down from 0:30 to 0:45.
--- c: commissioned at 0:30, never seen. d: decommissioned the month before.
+-- b: a heartbeat every five minutes, but none at 0:20 to 0:40; in maintenance from 0:20 to 0:30, with half of its liveness left then: down from 0:35 to 0:45.
+-- c: commissioned at 0:30, never seen: down from 0:33. d: decommissioned the month before.
 CREATE FUNCTION pg_temp.minute(m double precision) RETURNS timestamptz LANGUAGE sql AS $$ SELECT '2024-01-01 00:00+00'::timestamptz + m * interval '1 min' $$;
 INSERT INTO iot.device_metrics (device_id, metric, time, value, received_at)
     SELECT 'gateway', 'heartbeat', pg_temp.minute(m), 1, pg_temp.minute(m) FROM generate_series(0, 59) AS m WHERE m NOT BETWEEN 38 AND 49
@@ -38,9 +38,10 @@ INSERT INTO iot.maintenance_windows (device_id, period) VALUES ('b', '[2024-01-0
 
 -- device_kpis.
 SELECT device_id, name, device_type, location, status, live, never_seen, last_measured, last_received FROM device_kpis(:hour, as_of => :at);
--- a: 42 up, 8 down, 10 unknown; b: 35 up, 15 down, 10 excluded, by status 45 of 50; c: 30 down, 30 excluded.
+-- a: 52 up, 8 down; b: 35 up, 10 down, 10 excluded, and 5 unknown: all five minutes of a liveness are left after the maintenance; by status
+-- 45 of 50; c: 3 unknown after it went into service, 27 down, 30 excluded.
 SELECT device_id, up_time, down_time, unknown_time, excluded_time, uptime, availability, failures, mtbf, mttr, longest_outage FROM device_kpis(:hour, as_of => :at);
--- Lost: gateway [38, 50), a [10, 20), b [20, 45) of which [30, 45) is eligible. Two changes each: of 60, 50 and 50 eligible minutes.
+-- Lost: gateway [38, 50), a [10, 20), b [20, 45) of which [35, 45) is eligible. Two changes each: of 60, 60 and 45 eligible minutes.
 SELECT device_id, completeness, regularity, round(stability::numeric, 9) AS stability, round(consistency::numeric, 9) AS consistency, jitter, missed_beats
 FROM device_kpis(:hour, as_of => :at);
 SELECT device_id, response_count, round(response_mean::numeric, 6) AS mean, abs(response_p50 / 100 - 1) <= 0.01 AS p50, abs(response_p90 / 400 - 1) <= 0.01 AS p90,
@@ -57,7 +58,7 @@ SELECT up_time, down_time, unknown_time FROM device_kpis(:hour, '{a}', :at);
 SELECT device_id, status, live, up_time, down_time, unknown_time, excluded_time, uptime, failures FROM device_kpis(:hour, as_of => '2024-01-01 00:30+00');
 SELECT device_id, up_time, down_time, unknown_time, excluded_time, uptime, availability, failures, completeness, consistency, response_count, bytes_per_second
 FROM device_kpis(:hour, as_of => '2024-01-01 00:00+00');
--- In the middle of what happened: b in maintenance at 0:25, a unobserved at 0:45, gateway dead at 0:40 and alive a microsecond before.
+-- In the middle of what happened: b in maintenance at 0:25, a alive at 0:45 though nobody observed it, gateway dead at 0:40 and alive a microsecond before.
 SELECT at, device_id, status, live FROM unnest(ARRAY['2024-01-01 00:25+00', '2024-01-01 00:45+00']::timestamptz[]) AS at, device_kpis(:hour, '{a,b}', at);
 SELECT at, status, live FROM unnest(ARRAY['2024-01-01 00:39:59.999999+00', '2024-01-01 00:40+00', '2024-01-01 00:50+00']::timestamptz[]) AS at, device_kpis(:hour, '{gateway}', at);
 
