@@ -20,6 +20,8 @@ use crate::times::Times;
 /// The metrics that have a meaning of their own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MetricRole {
+    /// Whether the device is alive: 0 says that somebody asked it and it was not.
+    Heartbeat,
     /// Milliseconds that a communication took.
     ResponseTime,
     /// Whether a communication failed: 0 or 1.
@@ -35,10 +37,23 @@ impl MetricRole {
     #[inline]
     pub fn of(name: &[u8]) -> Self {
         match name {
+            b"heartbeat" => Self::Heartbeat,
             b"response_time" => Self::ResponseTime,
             b"error" => Self::Error,
             b"bytes" => Self::Bytes,
             _ => Self::Other,
+        }
+    }
+}
+
+impl MetricRole {
+    /// Whether a sample proves the device alive: a communication that failed does not, nor does a heartbeat of 0.
+    #[inline]
+    fn proves_life(self, value: f64) -> bool {
+        match self {
+            Self::Error => value == 0.0,
+            Self::Heartbeat => value != 0.0,
+            _ => true,
         }
     }
 }
@@ -117,7 +132,7 @@ impl Evidence {
         })
     }
 
-    /// Adds a sample. Where its value cannot be what its role says, a negative response time or amount, that figure of the
+    /// Adds a sample, a beat where it is of the device's heartbeat metric and proves it alive. Where its value cannot be what its role says, a negative response time or amount, that figure of the
     /// slot has no value.
     #[inline]
     pub fn sample(
@@ -129,10 +144,10 @@ impl Evidence {
         bytes_kind: AmountKind,
     ) -> Result<()> {
         check_instant(at)?;
-        if is_beat {
+        if is_beat && role.proves_life(value) {
             self.beats.insert(at)?;
         }
-        if role == MetricRole::Other {
+        if matches!(role, MetricRole::Other | MetricRole::Heartbeat) {
             return Ok(());
         }
         let before_all = at < self.edges[0];
@@ -155,7 +170,7 @@ impl Evidence {
                 slot.failed += u64::from(value != 0.0);
             }
             MetricRole::Bytes => slot.bytes.add(at, value, bytes_kind)?,
-            MetricRole::Other => {}
+            MetricRole::Other | MetricRole::Heartbeat => {}
         }
         Ok(())
     }

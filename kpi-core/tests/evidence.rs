@@ -159,12 +159,31 @@ fn a_sample_on_an_edge_belongs_to_the_slot_that_begins_there() {
     let mut evidence = Evidence::new(&slots).unwrap();
     for at in [-1, 0, 100 * SECOND - 1, 100 * SECOND, 200 * SECOND - 1, 200 * SECOND] {
         evidence
-            .sample(at, MetricRole::Error, 1.0, true, AmountKind::Delta)
+            .sample(at, MetricRole::Error, 0.0, true, AmountKind::Delta)
             .unwrap();
     }
     assert_eq!([0, 1].map(|slot| evidence.slot(slot).unwrap().attempts), [2, 2]);
     // Beats are kept wherever they are: those before a slot reach into it.
     assert_eq!(evidence.beats.to_vec().len(), 6);
+}
+
+#[test]
+fn what_failed_and_a_heartbeat_of_nought_prove_nothing() {
+    let mut evidence = Evidence::new(&edges(&[0, 100])).unwrap();
+    let samples = [
+        (MetricRole::Error, 1.0),
+        (MetricRole::Error, 0.0),
+        (MetricRole::Heartbeat, 0.0),
+        (MetricRole::Heartbeat, -0.0),
+        (MetricRole::Heartbeat, 1.0),
+        (MetricRole::Other, 0.0),
+    ];
+    for (at, (role, value)) in (0..).zip(samples) {
+        evidence.sample(at, role, value, true, AmountKind::Delta).unwrap();
+    }
+    assert_eq!(evidence.beats.to_vec(), [1, 4, 5]);
+    // It was tried all the same.
+    assert_eq!(evidence.slot(0).map(|slot| (slot.attempts, slot.failed)), Some((2, 1)));
 }
 
 #[test]

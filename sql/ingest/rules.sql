@@ -127,6 +127,13 @@ $$;
 COMMENT ON FUNCTION iot_kpi.lock_for_calculation(text[], timestamptz) IS
     'First step of a calculation: locks devices (NULL: all) and their collectors against writers, and notes that periods up to an instant depend on them. Read the evidence in a later statement';
 
+CREATE FUNCTION iot_kpi.is_beat(metric text, value double precision, heartbeat_metric text) RETURNS boolean
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN (heartbeat_metric IS NULL OR metric = heartbeat_metric)
+           AND CASE metric WHEN 'error' THEN value = 0 WHEN 'heartbeat' THEN value <> 0 ELSE true END;
+COMMENT ON FUNCTION iot_kpi.is_beat(text, double precision, text) IS
+    'whether a sample proves a device alive: one of its heartbeat metric (NULL: of any), but no failed communication and no heartbeat of 0';
+
 CREATE FUNCTION iot_kpi.look_back(liveness interval, expected_interval interval) RETURNS interval
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     -- Seconds, not days: a day of an interval is 23 or 25 hours long where clocks change.
@@ -150,6 +157,7 @@ BEGIN
         FROM iot.metric_types t, LATERAL (
             SELECT s."time" FROM iot.device_metrics s
             WHERE s.device_id = bears_upon_until.device_id AND s.metric = t.metric AND s."time" > last
+              AND iot_kpi.is_beat(s.metric, s.value, heartbeat_metric)
             ORDER BY s."time" LIMIT 1) m
         WHERE heartbeat_metric IS NULL OR t.metric = heartbeat_metric), 'infinity'));
 END
@@ -200,7 +208,7 @@ UPDATE iot.device_liveness l
 SET last_measured = m.last_measured, last_received = m.last_received, last_beat = m.last_beat
 FROM iot.devices d, LATERAL (
     SELECT max(s."time") AS last_measured, max(s.received_at) AS last_received,
-           max(s."time") FILTER (WHERE d.heartbeat_metric IS NULL OR s.metric = d.heartbeat_metric) AS last_beat
+           max(s."time") FILTER (WHERE iot_kpi.is_beat(s.metric, s.value, d.heartbeat_metric)) AS last_beat
     FROM iot.device_metrics s WHERE s.device_id = d.device_id) m
 WHERE l.device_id = d.device_id AND d.device_id = ANY (device_ids)
 $$;
@@ -307,7 +315,7 @@ BEGIN
                array_agg(device_id) FILTER (WHERE is_first) AS new_ids, array_agg(first) FILTER (WHERE is_first) AS new_firsts
         INTO changed
         FROM (SELECT n.device_id, min(n."time") AS first, max(n."time") AS last, max(n.received_at) AS received,
-                     max(n."time") FILTER (WHERE d.heartbeat_metric IS NULL OR n.metric = d.heartbeat_metric) AS beat,
+                     max(n."time") FILTER (WHERE iot_kpi.is_beat(n.metric, n.value, d.heartbeat_metric)) AS beat,
                      max(d.heartbeat_metric) AS heartbeat_metric,
                      bool_or(t.kind = 'counter') IS TRUE AS has_counter, bool_or(t.metric IS NULL) AS unlisted,
                      bool_or(d.device_id IS NULL OR d.registered_by = 'first_sample' AND (n."time" < d.commissioned_at) IS NOT FALSE) AS is_first,

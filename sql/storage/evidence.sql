@@ -48,6 +48,23 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION iot_kpi.look_back(text[]) IS 'how far before a window a beat may lie and still matter in it';
 
+CREATE FUNCTION iot_kpi.collectors_of(device_ids text[]) RETURNS text[]
+    LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    RETURN (SELECT array_agg(DISTINCT d.collector_id) FROM iot.devices d
+            WHERE d.collector_id IS NOT NULL AND (device_ids IS NULL OR d.device_id = ANY (device_ids)));
+END $$;
+COMMENT ON FUNCTION iot_kpi.collectors_of(text[]) IS 'the collectors that observe some devices (NULL: any); NULL where there is none';
+
+CREATE FUNCTION iot_kpi.look_back_of_collectors() RETURNS interval
+    LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    collectors constant text[] := iot_kpi.collectors_of(NULL);
+BEGIN
+    RETURN CASE WHEN collectors IS NULL THEN interval '0' ELSE iot_kpi.look_back(collectors) END;
+END $$;
+COMMENT ON FUNCTION iot_kpi.look_back_of_collectors() IS 'how long a collector''s next beat may take that tells of the time before it; 0 without collectors';
+
 CREATE FUNCTION iot_kpi.beat_before(device_id text, before timestamptz) RETURNS timestamptz
     LANGUAGE plpgsql STABLE PARALLEL SAFE
     SET search_path = pg_catalog, pg_temp
@@ -69,6 +86,7 @@ BEGIN
         FROM iot.metric_types t, LATERAL (
             SELECT s.time FROM iot.device_metrics s
             WHERE s.device_id = beat_before.device_id AND s.metric = t.metric AND s.time < before
+              AND iot_kpi.is_beat(s.metric, s.value, wanted)
             ORDER BY s.time DESC LIMIT 1) AS m
         WHERE wanted IS NULL OR t.metric = wanted);
 END $$;
@@ -90,9 +108,7 @@ RETURNS TABLE (
     SET jit = off AS $$
 #variable_conflict use_column
 DECLARE
-    collectors constant text[] := (
-        SELECT array_agg(DISTINCT d.collector_id) FROM iot.devices d
-        WHERE d.collector_id IS NOT NULL AND (device_ids IS NULL OR d.device_id = ANY (device_ids)));
+    collectors constant text[] := iot_kpi.collectors_of(device_ids);
     -- A collector that is alive has looked within its own liveness: so that this far back there is a whole one of each device.
     since constant timestamptz := window_start - iot_kpi.look_back(device_ids)
         - CASE WHEN collectors IS NULL THEN interval '0' ELSE iot_kpi.look_back(collectors) END;
@@ -146,6 +162,7 @@ BEGIN
                                        SELECT s.time FROM iot.device_metrics s
                                        WHERE s.device_id = d.device_id AND s.metric = t.metric
                                          AND s.time >= as_of - reach AND s.time <= as_of
+                                         AND iot_kpi.is_beat(s.metric, s.value, d.heartbeat_metric)
                                        ORDER BY s.time DESC LIMIT 1) AS m
                                    WHERE d.heartbeat_metric IS NULL OR t.metric = d.heartbeat_metric) END,
                         k.beat_before) AS last_beat
@@ -169,6 +186,7 @@ BEGIN
                                          SELECT s.time FROM iot.device_metrics s
                                          WHERE s.device_id = n.device_id AND s.metric = t.metric
                                            AND s.time >= as_of - 2 * reach AND s.time < as_of AND s.time < n.seen_until
+                                           AND iot_kpi.is_beat(s.metric, s.value, n.heartbeat_metric)
                                          ORDER BY s.time DESC LIMIT 1) AS m
                                      WHERE n.heartbeat_metric IS NULL OR t.metric = n.heartbeat_metric) END,
                           n.liveness, n.excluded, n.unknown) AS c (class)) END) AS judged (class);

@@ -41,6 +41,7 @@ BEGIN
               FROM iot.metric_types t, LATERAL (
                   SELECT s.time FROM iot.device_metrics s
                   WHERE s.device_id = unobserved_since.device_id AND s.metric = t.metric AND s.time < at
+                    AND iot_kpi.is_beat(s.metric, s.value, heartbeat_metric)
                   ORDER BY s.time DESC LIMIT most) AS m
               WHERE heartbeat_metric IS NULL OR t.metric = heartbeat_metric
               GROUP BY m.time) AS b
@@ -75,7 +76,7 @@ BEGIN
            -- In that time nobody has looked since a beat before the start, however long before.
            + CASE WHEN u.ranges @> since AND NOT EXISTS (
                       SELECT FROM iot.device_metrics s
-                      WHERE s.device_id = c.device_id AND s.time = since AND (c.heartbeat_metric IS NULL OR s.metric = c.heartbeat_metric))
+                      WHERE s.device_id = c.device_id AND s.time = since AND iot_kpi.is_beat(s.metric, s.value, c.heartbeat_metric))
                   THEN tstzmultirange(tstzrange(iot_kpi.unobserved_since(c.device_id, c.heartbeat_metric, alive.length, since), since))
                   ELSE '{}' END
            -- And nobody has looked yet since the last one.
@@ -93,6 +94,7 @@ BEGIN
                           FROM iot.metric_types t, LATERAL (
                               SELECT s.time FROM iot.device_metrics s
                               WHERE s.device_id = c.device_id AND s.metric = t.metric AND s.time > as_of - reach AND s.time < as_of
+                                AND iot_kpi.is_beat(s.metric, s.value, c.heartbeat_metric)
                               ORDER BY s.time DESC LIMIT 1) AS m
                           WHERE c.heartbeat_metric IS NULL OR t.metric = c.heartbeat_metric) END) AS last (beat)
     CROSS JOIN LATERAL (SELECT iot_kpi.liveness_of(c.liveness, c.expected_interval)) AS alive (length)
@@ -162,15 +164,14 @@ BEGIN
             FROM iot.devices d
             LEFT JOIN iot.device_liveness l ON l.device_id = d.device_id
             LEFT JOIN iot_kpi.excluded_ranges(pending, since, before) AS x ON x.device_id = d.device_id
-            LEFT JOIN iot_kpi.unobserved(
-                ARRAY(SELECT DISTINCT o.collector_id FROM iot.devices o WHERE o.device_id = ANY (pending) AND o.collector_id IS NOT NULL),
-                since, before, as_of) AS u ON u.device_id = d.collector_id
+            LEFT JOIN iot_kpi.unobserved(iot_kpi.collectors_of(pending), since, before, as_of) AS u ON u.device_id = d.collector_id
             CROSS JOIN LATERAL (SELECT CASE WHEN l.last_beat IS NULL OR l.last_beat < before THEN l.last_beat
                                             ELSE (SELECT max(m.time)
                                                   FROM iot.metric_types t, LATERAL (
                                                       SELECT s.time FROM iot.device_metrics s
                                                       WHERE s.device_id = d.device_id AND s.metric = t.metric
                                                         AND s.time >= since AND s.time < before
+                                                        AND iot_kpi.is_beat(s.metric, s.value, d.heartbeat_metric)
                                                       ORDER BY s.time DESC LIMIT 1) AS m
                                                   WHERE d.heartbeat_metric IS NULL OR t.metric = d.heartbeat_metric) END) AS b (beat)
             WHERE d.device_id = ANY (pending)

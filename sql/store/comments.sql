@@ -23,7 +23,7 @@ BEGIN
         ['devices', 'status_ttl', 'How long a status sample holds before it turns unknown; NULL: until the next one'],
         ['devices', 'degraded_counts_up', 'Whether the status degraded counts as up'],
         ['devices', 'response_target', 'Apdex target in milliseconds'],
-        ['devices', 'heartbeat_metric', 'The metric whose samples are beats; NULL: every sample is one'],
+        ['devices', 'heartbeat_metric', 'The metric whose samples are beats; NULL: every sample is one. A failed communication and a heartbeat of 0 prove nothing'],
         ['devices', 'collector_id', 'The collector that observes the device; while it is down the device is unknown'],
         ['devices', 'commissioned_at', 'Before this instant the device is excluded'],
         ['devices', 'decommissioned_at', 'From this instant on the device is excluded'],

@@ -18,6 +18,28 @@ $$;
 COMMENT ON FUNCTION iot_kpi.tell_records_apart() IS
     'Step of create_store() for a store that knew upkeep''s records by the beginning of their reason: writes recorded_by';
 
+CREATE FUNCTION iot_kpi.judge_anew() RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    devices constant text[] := ARRAY(SELECT d.device_id FROM iot.devices d ORDER BY d.device_id);
+    others text[];
+BEGIN
+    PERFORM iot_kpi.lock_liveness(devices);
+    -- What was taken for the last beat may be no proof of life now.
+    SELECT array_agg(l.device_id) INTO others
+    FROM iot.device_liveness l JOIN iot.devices d USING (device_id)
+    WHERE l.last_beat IS NOT NULL AND NOT EXISTS (
+        SELECT FROM iot.metric_types t JOIN iot.device_metrics s ON s.device_id = l.device_id AND s.metric = t.metric AND s."time" = l.last_beat
+        WHERE iot_kpi.is_beat(s.metric, s.value, d.heartbeat_metric));
+    PERFORM iot_kpi.recount_liveness(others);
+    PERFORM iot_kpi.mark_stale(devices, array_fill(timestamptz '-infinity', ARRAY[cardinality(devices)]),
+                               array_fill(timestamptz 'infinity', ARRAY[cardinality(devices)]));
+END
+$$;
+COMMENT ON FUNCTION iot_kpi.judge_anew() IS
+    'Step of create_store() for a store whose KPIs were calculated by the rules of version 2: what was taken for a beat, and what is calculated, are no longer';
+
 CREATE FUNCTION iot_kpi.create_store() RETURNS text
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET client_min_messages = warning
 AS $$
@@ -52,6 +74,9 @@ BEGIN
     partitions := iot_kpi.create_store_partitions();
     IF unwatched THEN
         PERFORM iot_kpi.catch_up();
+    END IF;
+    IF found_version::integer < 3 THEN
+        PERFORM iot_kpi.judge_anew();
     END IF;
     RETURN format('store version %s in schema iot is ready, %s partitions made', version, partitions);
 END

@@ -352,7 +352,7 @@ BEGIN
         ['devices', 'status_ttl', 'How long a status sample holds before it turns unknown; NULL: until the next one'],
         ['devices', 'degraded_counts_up', 'Whether the status degraded counts as up'],
         ['devices', 'response_target', 'Apdex target in milliseconds'],
-        ['devices', 'heartbeat_metric', 'The metric whose samples are beats; NULL: every sample is one'],
+        ['devices', 'heartbeat_metric', 'The metric whose samples are beats; NULL: every sample is one. A failed communication and a heartbeat of 0 prove nothing'],
         ['devices', 'collector_id', 'The collector that observes the device; while it is down the device is unknown'],
         ['devices', 'commissioned_at', 'Before this instant the device is excluded'],
         ['devices', 'decommissioned_at', 'From this instant on the device is excluded'],
@@ -564,6 +564,28 @@ $$;
 COMMENT ON FUNCTION iot_kpi.tell_records_apart() IS
     'Step of create_store() for a store that knew upkeep''s records by the beginning of their reason: writes recorded_by';
 
+CREATE OR REPLACE FUNCTION iot_kpi.judge_anew() RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    devices constant text[] := ARRAY(SELECT d.device_id FROM iot.devices d ORDER BY d.device_id);
+    others text[];
+BEGIN
+    PERFORM iot_kpi.lock_liveness(devices);
+    -- What was taken for the last beat may be no proof of life now.
+    SELECT array_agg(l.device_id) INTO others
+    FROM iot.device_liveness l JOIN iot.devices d USING (device_id)
+    WHERE l.last_beat IS NOT NULL AND NOT EXISTS (
+        SELECT FROM iot.metric_types t JOIN iot.device_metrics s ON s.device_id = l.device_id AND s.metric = t.metric AND s."time" = l.last_beat
+        WHERE iot_kpi.is_beat(s.metric, s.value, d.heartbeat_metric));
+    PERFORM iot_kpi.recount_liveness(others);
+    PERFORM iot_kpi.mark_stale(devices, array_fill(timestamptz '-infinity', ARRAY[cardinality(devices)]),
+                               array_fill(timestamptz 'infinity', ARRAY[cardinality(devices)]));
+END
+$$;
+COMMENT ON FUNCTION iot_kpi.judge_anew() IS
+    'Step of create_store() for a store whose KPIs were calculated by the rules of version 2: what was taken for a beat, and what is calculated, are no longer';
+
 CREATE OR REPLACE FUNCTION iot_kpi.create_store() RETURNS text
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET client_min_messages = warning
 AS $$
@@ -598,6 +620,9 @@ BEGIN
     partitions := iot_kpi.create_store_partitions();
     IF unwatched THEN
         PERFORM iot_kpi.catch_up();
+    END IF;
+    IF found_version::integer < 3 THEN
+        PERFORM iot_kpi.judge_anew();
     END IF;
     RETURN format('store version %s in schema iot is ready, %s partitions made', version, partitions);
 END
@@ -1231,32 +1256,43 @@ BEGIN
 END
 $$;
 
+CREATE OR REPLACE FUNCTION iot_kpi.is_beat(metric text, value double precision, heartbeat_metric text) RETURNS boolean
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN (heartbeat_metric IS NULL OR metric = heartbeat_metric)
+           AND CASE metric WHEN 'error' THEN value = 0 WHEN 'heartbeat' THEN value <> 0 ELSE true END;
+COMMENT ON FUNCTION iot_kpi.is_beat(text, double precision, text) IS
+    'whether a sample proves a device alive: one of its heartbeat metric (NULL: of any), but no failed communication and no heartbeat of 0';
+
 CREATE OR REPLACE FUNCTION iot_kpi.look_back(liveness interval, expected_interval interval) RETURNS interval
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     
     RETURN make_interval(secs => extract(epoch FROM greatest(coalesce(liveness, expected_interval * 3), expected_interval * 1.5))::float8);
 COMMENT ON FUNCTION iot_kpi.look_back(interval, interval) IS 'how far from a beat it matters by itself, by a device''s settings';
 
-CREATE OR REPLACE FUNCTION iot_kpi.bears_upon_until(device_id text, heartbeat_metric text, last timestamptz, reach interval) RETURNS timestamptz
+CREATE OR REPLACE FUNCTION iot_kpi.bears_upon_until(device_id text, heartbeat_metric text, collector_id text, last timestamptz, reach interval) RETURNS timestamptz
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 SET plan_cache_mode = force_custom_plan
 AS $$
 #variable_conflict use_variable
 BEGIN
-    IF NOT isfinite(last) THEN
-        RETURN last;
+    -- Where all time after it was required and observed a silence is heard out by then.
+    IF NOT isfinite(last) OR collector_id IS NULL AND NOT EXISTS (
+           SELECT FROM iot.maintenance_windows w
+           WHERE w.period && tstzrange(last, last + reach, '[]') AND (w.device_id IS NULL OR w.device_id = bears_upon_until.device_id)) THEN
+        RETURN last + reach;
     END IF;
     RETURN greatest(last + reach, coalesce((
         SELECT min(m."time")
         FROM iot.metric_types t, LATERAL (
             SELECT s."time" FROM iot.device_metrics s
             WHERE s.device_id = bears_upon_until.device_id AND s.metric = t.metric AND s."time" > last
+              AND iot_kpi.is_beat(s.metric, s.value, heartbeat_metric)
             ORDER BY s."time" LIMIT 1) m
         WHERE heartbeat_metric IS NULL OR t.metric = heartbeat_metric), 'infinity'));
 END
 $$;
-COMMENT ON FUNCTION iot_kpi.bears_upon_until(text, text, timestamptz, interval) IS
-    'Up to when a change until an instant bears upon a device''s KPIs: the next beat, as until then it is silent, and what the change itself reaches';
+COMMENT ON FUNCTION iot_kpi.bears_upon_until(text, text, text, timestamptz, interval) IS
+    'Up to when a change until an instant bears upon a device''s KPIs: as far as a beat proves anything, and where time after it may not count, until the next beat';
 
 CREATE OR REPLACE FUNCTION iot_kpi.mark_stale(device_ids text[], firsts timestamptz[], lasts timestamptz[]) RETURNS void
 LANGUAGE sql SET search_path = pg_catalog, pg_temp
@@ -1264,14 +1300,15 @@ AS $$
 -- A beat reaches past itself: as far as it proves anything, and up to the next one what it says of the silence after it. What a
 -- collector sends decides what is known of its devices, also of the time since its beat before.
 WITH changed AS (
-    SELECT s.device_id, s.first, s.last, d.collector_id, r.reach, iot_kpi.bears_upon_until(d.device_id, d.heartbeat_metric, s.last, r.reach) AS until
+    SELECT s.device_id, s.first, s.last, d.collector_id, r.reach, iot_kpi.bears_upon_until(d.device_id, d.heartbeat_metric, d.collector_id, s.last, r.reach) AS until
     FROM unnest(device_ids, firsts, lasts) s (device_id, first, last) JOIN iot.devices d USING (device_id),
          LATERAL (SELECT iot_kpi.look_back(d.liveness, d.expected_interval)) r (reach)
 ), affected AS (
     SELECT c.device_id, c.first, c.until FROM changed c
     UNION ALL
     SELECT o.device_id, c.first - c.reach,
-           iot_kpi.bears_upon_until(o.device_id, o.heartbeat_metric, c.last + c.reach, iot_kpi.look_back(o.liveness, o.expected_interval))
+           iot_kpi.bears_upon_until(o.device_id, o.heartbeat_metric, o.collector_id, c.last + c.reach,
+                                    iot_kpi.look_back(o.liveness, o.expected_interval))
     FROM changed c JOIN iot.devices o ON o.collector_id = c.device_id
 ), marked AS (
     -- In key order: an observer's writer and one of a device it observes meet on the same rows.
@@ -1289,6 +1326,18 @@ WITH changed AS (
 UPDATE iot.kpi_calculations k SET stale = true
 FROM marked m
 WHERE k.device_id = m.device_id AND k.grain = m.grain AND k.period = m.period AND NOT k.stale
+$$;
+
+CREATE OR REPLACE FUNCTION iot_kpi.recount_liveness(device_ids text[]) RETURNS void
+LANGUAGE sql SET search_path = pg_catalog, pg_temp
+AS $$
+UPDATE iot.device_liveness l
+SET last_measured = m.last_measured, last_received = m.last_received, last_beat = m.last_beat
+FROM iot.devices d, LATERAL (
+    SELECT max(s."time") AS last_measured, max(s.received_at) AS last_received,
+           max(s."time") FILTER (WHERE iot_kpi.is_beat(s.metric, s.value, d.heartbeat_metric)) AS last_beat
+    FROM iot.device_metrics s WHERE s.device_id = d.device_id) m
+WHERE l.device_id = d.device_id AND d.device_id = ANY (device_ids)
 $$;
 
 CREATE OR REPLACE FUNCTION iot_kpi.register_devices(device_ids text[], firsts timestamptz[]) RETURNS void
@@ -1385,7 +1434,7 @@ BEGIN
                array_agg(device_id) FILTER (WHERE is_first) AS new_ids, array_agg(first) FILTER (WHERE is_first) AS new_firsts
         INTO changed
         FROM (SELECT n.device_id, min(n."time") AS first, max(n."time") AS last, max(n.received_at) AS received,
-                     max(n."time") FILTER (WHERE d.heartbeat_metric IS NULL OR n.metric = d.heartbeat_metric) AS beat,
+                     max(n."time") FILTER (WHERE iot_kpi.is_beat(n.metric, n.value, d.heartbeat_metric)) AS beat,
                      max(d.heartbeat_metric) AS heartbeat_metric,
                      bool_or(t.kind = 'counter') IS TRUE AS has_counter, bool_or(t.metric IS NULL) AS unlisted,
                      bool_or(d.device_id IS NULL OR d.registered_by = 'first_sample' AND (n."time" < d.commissioned_at) IS NOT FALSE) AS is_first,
@@ -2113,6 +2162,49 @@ BEGIN
     RETURN make_interval(secs => (coalesce(seconds, 0) + 0.000001)::float8);
 END $$;
 
+CREATE OR REPLACE FUNCTION iot_kpi.collectors_of(device_ids text[]) RETURNS text[]
+    LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    RETURN (SELECT array_agg(DISTINCT d.collector_id) FROM iot.devices d
+            WHERE d.collector_id IS NOT NULL AND (device_ids IS NULL OR d.device_id = ANY (device_ids)));
+END $$;
+COMMENT ON FUNCTION iot_kpi.collectors_of(text[]) IS 'the collectors that observe some devices (NULL: any); NULL where there is none';
+
+CREATE OR REPLACE FUNCTION iot_kpi.look_back_of_collectors() RETURNS interval
+    LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    collectors constant text[] := iot_kpi.collectors_of(NULL);
+BEGIN
+    RETURN CASE WHEN collectors IS NULL THEN interval '0' ELSE iot_kpi.look_back(collectors) END;
+END $$;
+COMMENT ON FUNCTION iot_kpi.look_back_of_collectors() IS 'how long a collector''s next beat may take that tells of the time before it; 0 without collectors';
+
+CREATE OR REPLACE FUNCTION iot_kpi.beat_before(device_id text, before timestamptz) RETURNS timestamptz
+    LANGUAGE plpgsql STABLE PARALLEL SAFE
+    SET search_path = pg_catalog, pg_temp
+    SET plan_cache_mode = force_custom_plan AS $$
+#variable_conflict use_variable
+DECLARE
+    wanted text;
+    last_beat timestamptz;
+BEGIN
+    SELECT d.heartbeat_metric, l.last_beat INTO wanted, last_beat
+        FROM iot.devices d LEFT JOIN iot.device_liveness l ON l.device_id = d.device_id
+        WHERE d.device_id = beat_before.device_id;
+    -- The last beat is kept; only a look into the past has to search, metric by metric, since the key has them so.
+    IF last_beat < before OR last_beat IS NULL THEN
+        RETURN last_beat;
+    END IF;
+    RETURN (
+        SELECT max(m.time)
+        FROM iot.metric_types t, LATERAL (
+            SELECT s.time FROM iot.device_metrics s
+            WHERE s.device_id = beat_before.device_id AND s.metric = t.metric AND s.time < before
+              AND iot_kpi.is_beat(s.metric, s.value, wanted)
+            ORDER BY s.time DESC LIMIT 1) AS m
+        WHERE wanted IS NULL OR t.metric = wanted);
+END $$;
+
 CREATE OR REPLACE FUNCTION iot_kpi.asks_communication(kpi text) RETURNS boolean
     LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'iot_kpi_asks_communication';
 COMMENT ON FUNCTION iot_kpi.asks_communication(text) IS
@@ -2128,9 +2220,7 @@ RETURNS TABLE (
     SET jit = off AS $$
 #variable_conflict use_column
 DECLARE
-    collectors constant text[] := (
-        SELECT array_agg(DISTINCT d.collector_id) FROM iot.devices d
-        WHERE d.collector_id IS NOT NULL AND (device_ids IS NULL OR d.device_id = ANY (device_ids)));
+    collectors constant text[] := iot_kpi.collectors_of(device_ids);
     -- A collector that is alive has looked within its own liveness: so that this far back there is a whole one of each device.
     since constant timestamptz := window_start - iot_kpi.look_back(device_ids)
         - CASE WHEN collectors IS NULL THEN interval '0' ELSE iot_kpi.look_back(collectors) END;
@@ -2184,6 +2274,7 @@ BEGIN
                                        SELECT s.time FROM iot.device_metrics s
                                        WHERE s.device_id = d.device_id AND s.metric = t.metric
                                          AND s.time >= as_of - reach AND s.time <= as_of
+                                         AND iot_kpi.is_beat(s.metric, s.value, d.heartbeat_metric)
                                        ORDER BY s.time DESC LIMIT 1) AS m
                                    WHERE d.heartbeat_metric IS NULL OR t.metric = d.heartbeat_metric) END,
                         k.beat_before) AS last_beat
@@ -2207,6 +2298,7 @@ BEGIN
                                          SELECT s.time FROM iot.device_metrics s
                                          WHERE s.device_id = n.device_id AND s.metric = t.metric
                                            AND s.time >= as_of - 2 * reach AND s.time < as_of AND s.time < n.seen_until
+                                           AND iot_kpi.is_beat(s.metric, s.value, n.heartbeat_metric)
                                          ORDER BY s.time DESC LIMIT 1) AS m
                                      WHERE n.heartbeat_metric IS NULL OR t.metric = n.heartbeat_metric) END,
                           n.liveness, n.excluded, n.unknown) AS c (class)) END) AS judged (class);
@@ -2341,6 +2433,7 @@ BEGIN
               FROM iot.metric_types t, LATERAL (
                   SELECT s.time FROM iot.device_metrics s
                   WHERE s.device_id = unobserved_since.device_id AND s.metric = t.metric AND s.time < at
+                    AND iot_kpi.is_beat(s.metric, s.value, heartbeat_metric)
                   ORDER BY s.time DESC LIMIT most) AS m
               WHERE heartbeat_metric IS NULL OR t.metric = heartbeat_metric
               GROUP BY m.time) AS b
@@ -2375,7 +2468,7 @@ BEGIN
            -- In that time nobody has looked since a beat before the start, however long before.
            + CASE WHEN u.ranges @> since AND NOT EXISTS (
                       SELECT FROM iot.device_metrics s
-                      WHERE s.device_id = c.device_id AND s.time = since AND (c.heartbeat_metric IS NULL OR s.metric = c.heartbeat_metric))
+                      WHERE s.device_id = c.device_id AND s.time = since AND iot_kpi.is_beat(s.metric, s.value, c.heartbeat_metric))
                   THEN tstzmultirange(tstzrange(iot_kpi.unobserved_since(c.device_id, c.heartbeat_metric, alive.length, since), since))
                   ELSE '{}' END
            -- And nobody has looked yet since the last one.
@@ -2393,6 +2486,7 @@ BEGIN
                           FROM iot.metric_types t, LATERAL (
                               SELECT s.time FROM iot.device_metrics s
                               WHERE s.device_id = c.device_id AND s.metric = t.metric AND s.time > as_of - reach AND s.time < as_of
+                                AND iot_kpi.is_beat(s.metric, s.value, c.heartbeat_metric)
                               ORDER BY s.time DESC LIMIT 1) AS m
                           WHERE c.heartbeat_metric IS NULL OR t.metric = c.heartbeat_metric) END) AS last (beat)
     CROSS JOIN LATERAL (SELECT iot_kpi.liveness_of(c.liveness, c.expected_interval)) AS alive (length)
@@ -2462,15 +2556,14 @@ BEGIN
             FROM iot.devices d
             LEFT JOIN iot.device_liveness l ON l.device_id = d.device_id
             LEFT JOIN iot_kpi.excluded_ranges(pending, since, before) AS x ON x.device_id = d.device_id
-            LEFT JOIN iot_kpi.unobserved(
-                ARRAY(SELECT DISTINCT o.collector_id FROM iot.devices o WHERE o.device_id = ANY (pending) AND o.collector_id IS NOT NULL),
-                since, before, as_of) AS u ON u.device_id = d.collector_id
+            LEFT JOIN iot_kpi.unobserved(iot_kpi.collectors_of(pending), since, before, as_of) AS u ON u.device_id = d.collector_id
             CROSS JOIN LATERAL (SELECT CASE WHEN l.last_beat IS NULL OR l.last_beat < before THEN l.last_beat
                                             ELSE (SELECT max(m.time)
                                                   FROM iot.metric_types t, LATERAL (
                                                       SELECT s.time FROM iot.device_metrics s
                                                       WHERE s.device_id = d.device_id AND s.metric = t.metric
                                                         AND s.time >= since AND s.time < before
+                                                        AND iot_kpi.is_beat(s.metric, s.value, d.heartbeat_metric)
                                                       ORDER BY s.time DESC LIMIT 1) AS m
                                                   WHERE d.heartbeat_metric IS NULL OR t.metric = d.heartbeat_metric) END) AS b (beat)
             WHERE d.device_id = ANY (pending)
@@ -3362,7 +3455,7 @@ BEGIN
                CASE WHEN t.missed THEN t.deadline ELSE greatest(t.silent_since + interval '1 microsecond', (
                    SELECT min(m."time") FROM iot.device_metrics m JOIN iot.devices d ON d.device_id = t.device_id
                    WHERE m.device_id = t.device_id AND m."time" > t.silent_since - t.liveness
-                     AND (d.heartbeat_metric IS NULL OR m.metric = d.heartbeat_metric))) END + interval '1 microsecond' AS "time"
+                     AND iot_kpi.is_beat(m.metric, m.value, d.heartbeat_metric))) END + interval '1 microsecond' AS "time"
         FROM iot_kpi.deadlines_of(free) t
         WHERE free IS NOT NULL AND (t.missed OR t.returned)
     ), noted AS (
@@ -3437,6 +3530,41 @@ BEGIN
             WHERE k.stale AND k.device_id = d.device_id AND k.period >= tstzrange(next_day, next_day, '[]')
               AND k.period < tstzrange(next_day + interval '24 hours', NULL))));
     RETURN place || jsonb_build_object('to', until, 'day', next_day);
+END
+$$;
+
+CREATE OR REPLACE FUNCTION iot_kpi.upkeep_missing(place jsonb) RETURNS jsonb
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET timezone = 'UTC'
+SET plan_cache_mode = force_custom_plan
+AS $$
+DECLARE
+    -- What a collector saw of the end of an hour is known by its next beat.
+    until constant timestamptz := coalesce((place ->> 'until')::timestamptz, date_trunc('hour', now() - iot_kpi.look_back_of_collectors(), 'UTC'));
+    -- Yesterday and today. What is missing further back: calculate_kpis(during).
+    day constant timestamptz := coalesce((place ->> 'day')::timestamptz, date_trunc('day', until, 'UTC') - interval '24 hours');
+    since constant text := coalesce(place ->> 'from', '');
+    chosen text[];
+    postponed boolean := place ? 'postponed';
+BEGIN
+    IF until <= (SELECT u.calculated_until FROM iot.upkeep u WHERE u.step = 'calculations') THEN
+        RETURN NULL;
+    END IF;
+    SELECT array_agg(c.device_id ORDER BY c.device_id) INTO chosen
+    FROM (SELECT d.device_id FROM iot.devices d WHERE d.device_id > since
+          ORDER BY d.device_id LIMIT iot_kpi.setting('upkeep_batch')::integer) c;
+    IF chosen IS NOT NULL THEN
+        IF NOT iot_kpi.try_calculation(day, chosen) THEN
+            place := place || '{"postponed": true}';
+        END IF;
+        RETURN place || jsonb_build_object('until', until, 'day', day, 'from', chosen[cardinality(chosen)]);
+    ELSIF day + interval '24 hours' < until THEN
+        RETURN place - 'from' || jsonb_build_object('until', until, 'day', day + interval '24 hours');
+    END IF;
+    IF NOT postponed THEN
+        INSERT INTO iot.upkeep AS u (step, calculated_until) VALUES ('calculations', until)
+        ON CONFLICT (step) DO UPDATE SET calculated_until = excluded.calculated_until;
+    END IF;
+    RETURN NULL;
 END
 $$;
 

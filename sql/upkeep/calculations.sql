@@ -73,7 +73,8 @@ LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET timezone = 'UTC'
 SET plan_cache_mode = force_custom_plan
 AS $$
 DECLARE
-    until constant timestamptz := coalesce((place ->> 'until')::timestamptz, date_trunc('hour', now(), 'UTC'));
+    -- What a collector saw of the end of an hour is known by its next beat.
+    until constant timestamptz := coalesce((place ->> 'until')::timestamptz, date_trunc('hour', now() - iot_kpi.look_back_of_collectors(), 'UTC'));
     -- Yesterday and today. What is missing further back: calculate_kpis(during).
     day constant timestamptz := coalesce((place ->> 'day')::timestamptz, date_trunc('day', until, 'UTC') - interval '24 hours');
     since constant text := coalesce(place ->> 'from', '');

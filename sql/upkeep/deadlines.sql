@@ -109,7 +109,7 @@ BEGIN
                CASE WHEN t.missed THEN t.deadline ELSE greatest(t.silent_since + interval '1 microsecond', (
                    SELECT min(m."time") FROM iot.device_metrics m JOIN iot.devices d ON d.device_id = t.device_id
                    WHERE m.device_id = t.device_id AND m."time" > t.silent_since - t.liveness
-                     AND (d.heartbeat_metric IS NULL OR m.metric = d.heartbeat_metric))) END + interval '1 microsecond' AS "time"
+                     AND iot_kpi.is_beat(m.metric, m.value, d.heartbeat_metric))) END + interval '1 microsecond' AS "time"
         FROM iot_kpi.deadlines_of(free) t
         WHERE free IS NOT NULL AND (t.missed OR t.returned)
     ), noted AS (

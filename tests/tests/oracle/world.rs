@@ -49,11 +49,16 @@ impl Device {
 
     /// The distinct times that count as beats, in order.
     pub(crate) fn beats(&self) -> Vec<i64> {
+        let proves = |(metric, _): &(&str, i64), value: f64| match *metric {
+            "error" => value == 0.0,
+            "heartbeat" => value != 0.0,
+            _ => true,
+        };
         let beats = self
             .samples
-            .keys()
-            .filter(|k| self.heartbeat_metric.is_none_or(|m| m == k.0));
-        beats.map(|k| k.1).collect::<BTreeSet<_>>().into_iter().collect()
+            .iter()
+            .filter(|(k, value)| self.heartbeat_metric.is_none_or(|m| m == k.0) && proves(k, **value));
+        beats.map(|(k, _)| k.1).collect::<BTreeSet<_>>().into_iter().collect()
     }
 }
 
@@ -196,7 +201,9 @@ fn beats(dice: &mut Dice, device: &mut Device) {
     let jitter = dice.pick(&[0, 1, t / 20, t / 3]);
     while at < end {
         let metric = device.heartbeat_metric.unwrap_or("temperature");
-        device.samples.insert((metric, at), 1.0);
+        // Now and then it is asked, and is not there.
+        let value = f64::from(u8::from(metric != "heartbeat" || !dice.chance(5)));
+        device.samples.insert((metric, at), value);
         if dice.chance(10) {
             // The same instant in another metric: a duplicate beat, or none where the metric is named.
             device.samples.insert(("humidity", at), 40.0);
