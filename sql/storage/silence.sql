@@ -19,6 +19,12 @@ CREATE FUNCTION iot_kpi.heard_out(
 COMMENT ON FUNCTION iot_kpi.heard_out(timestamptz, interval, timestamptz, tstzmultirange, tstzmultirange) IS
     'whether a device that is silent since an instant, or since ever, could have been heard for a whole liveness up to another instant';
 
+CREATE FUNCTION iot_kpi.down_from(since timestamptz, liveness interval, excluded tstzmultirange, unknown tstzmultirange)
+RETURNS timestamptz
+    LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'iot_kpi_down_from';
+COMMENT ON FUNCTION iot_kpi.down_from(timestamptz, interval, tstzmultirange, tstzmultirange) IS
+    'from when on a device that is silent since an instant, or since ever, is down if it stays so; NULL where nobody will hear it for so long';
+
 CREATE FUNCTION iot_kpi.class_at(
     at timestamptz, last_beat timestamptz, liveness interval, excluded tstzmultirange, unknown tstzmultirange
 ) RETURNS text

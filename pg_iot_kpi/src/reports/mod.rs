@@ -14,6 +14,8 @@ use kpi_core::spans::Spans;
 use kpi_core::status::{Period, overlay, periods_of};
 use kpi_core::time::{Instant, Window, check_duration, check_instant, check_not_negative};
 
+use pgrx::pg_sys::Datum;
+
 use crate::datum;
 use crate::fmgr::{Call, sql_function};
 use crate::reports::dossier::Submitted;
@@ -198,15 +200,27 @@ fn exemptions(call: &Call, excluded: usize) -> Result<Exemptions> {
     })
 }
 
-// Whether a device that is silent since an instant, or since ever, could have been heard for a whole liveness up to another.
-sql_function!(iot_kpi_heard_out, |call| {
+/// When a device that is silent since an instant, or since ever, could have been heard for a whole liveness; the sets of time that
+/// does not count are two arguments from `excluded` on.
+fn heard_out(call: &Call, excluded: usize) -> Result<Instant> {
     let silence = Silence {
         since: call.datum(0).map(|_| call.instant(0)).transpose()?,
         liveness: check_duration("liveness", call.duration(1, "liveness")?)?,
         until: Instant::MAX,
     };
-    let heard_out = Hearing::of(&exemptions(call, 3)?).heard_out(silence);
+    Ok(Hearing::of(&exemptions(call, excluded)?).heard_out(silence))
+}
+
+// Whether that is so at an instant.
+sql_function!(iot_kpi_heard_out, |call| {
+    let heard_out = heard_out(call, 3)?;
     Ok(Some((heard_out <= check_instant(call.instant(2)?)?).into()))
+});
+
+// From when on it is down, if it stays silent; NULL where nobody will hear it for so long.
+sql_function!(iot_kpi_down_from, |call| {
+    let down_from = heard_out(call, 2)?;
+    Ok(check_instant(down_from).ok().map(Datum::from))
 });
 
 // The class of an instant.
