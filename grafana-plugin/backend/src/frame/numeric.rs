@@ -1,4 +1,6 @@
 //! PostgreSQL's `numeric` in binary: digits to the base of 10,000.
+//!
+//! By hand, since the driver reads no numeric, and `rust_decimal` holds 28 digits of the 131,072 that one may have, and no infinity.
 
 /// The nearest float.
 pub(crate) fn to_f64(raw: &[u8]) -> Result<f64, String> {
@@ -42,5 +44,20 @@ mod tests {
         assert_eq!(to_f64(&raw(1, 0, &[12, 3456, 7890])), Ok(123_456.789));
         assert!(to_f64(&raw(0, 0xC000, &[])).is_ok_and(f64::is_nan));
         assert!(to_f64(&[0, 3]).is_err());
+    }
+
+    #[test]
+    fn what_no_decimal_type_holds_is_the_nearest_float_too() {
+        assert_eq!(to_f64(&raw(0, 0xD000, &[])), Ok(f64::INFINITY));
+        assert_eq!(to_f64(&raw(0, 0xF000, &[])), Ok(f64::NEG_INFINITY));
+        // 131,072 digits before the point are more than any float holds, 16,383 behind it less than the smallest tells.
+        assert_eq!(to_f64(&raw(32_767, 0, &[9_999; 32_768])), Ok(f64::INFINITY));
+        assert_eq!(to_f64(&raw(-4_096, 0, &[1])), Ok(0.0));
+        // Halfway between two floats until the last of 4,000 digits is looked at.
+        let mut halfway = vec![9_007, 1_992, 5_474, 993];
+        assert_eq!(to_f64(&raw(3, 0, &halfway)), Ok(9_007_199_254_740_992.0));
+        halfway.resize(1_000, 0);
+        halfway.push(1);
+        assert_eq!(to_f64(&raw(3, 0, &halfway)), Ok(9_007_199_254_740_994.0));
     }
 }
