@@ -1,6 +1,7 @@
-//! Durations as Grafana writes them: `30s`, `5m`, `1h`, `1d`.
+//! Durations as people and Grafana write them: `30s`, `5m`, `1h`, `1d`, `1h30m`.
 
 use crate::error::{Error, shown};
+use jiff::SignedDuration;
 use std::time::Duration;
 
 /// Days, which are as long as the time zone's clocks say, and seconds.
@@ -18,47 +19,34 @@ const STEPS: [u64; 15] = [
 ];
 const DAY: u64 = 86_400;
 
+/// A hundred years, in seconds.
+const LONGEST: f64 = 3.2e9;
+
 impl Span {
-    /// From Grafana's notation.
+    /// From what a person wrote.
     ///
     /// # Errors
     /// When it is none; the message shows one.
     pub fn parse(text: &str) -> Result<Self, Error> {
         let text = text.trim();
-        let digits = text
-            .find(|c: char| !c.is_ascii_digit() && c != '.')
-            .unwrap_or(text.len());
-        let (number, unit) = (text[..digits].parse::<f64>(), text[digits..].trim());
         let problem = || {
             Error::Query(format!(
-                "\"{}\" is no duration; write it as 30s, 5m, 1h or 1d",
+                "\"{}\" is no duration; write it as 30s, 5m, 1h, 1d or 1h30m",
                 shown(text)
             ))
         };
-        let number = number.ok().filter(|number| number.is_finite()).ok_or_else(problem)?;
-        let seconds = match unit {
-            "ms" => 1e-3,
-            "s" | "" => 1.0,
-            "m" | "min" => 60.0,
-            "h" => 3_600.0,
-            "d" => 86_400.0,
-            "w" => 604_800.0,
-            _ => return Err(problem()),
+        // Grafana writes seconds without a unit, too.
+        let is_number = text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
+        let written = if is_number { format!("{text}s") } else { text.to_owned() };
+        let span: jiff::Span = written.parse().map_err(|_| problem())?;
+        let time = SignedDuration::try_from(span.weeks(0).days(0));
+        let span = Span {
+            days: span.get_weeks() * 7 + span.get_days(),
+            // Months and years are left in it: they have no length of their own, and so are refused here.
+            seconds: time.map_err(|_| problem())?.as_secs_f64(),
         };
-        if !(0.0..=3.2e9).contains(&(number * seconds)) {
-            return Err(problem());
-        }
-        if matches!(unit, "d" | "w") && number.fract() == 0.0 {
-            let days = number * seconds / 86_400.0;
-            return Ok(Span {
-                days: days as i32,
-                seconds: 0.0,
-            });
-        }
-        Ok(Span {
-            days: 0,
-            seconds: number * seconds,
-        })
+        let is_sensible = (0.0..=LONGEST).contains(&span.total_seconds());
+        is_sensible.then_some(span).ok_or_else(problem)
     }
 
     /// The shortest length that people read well and that is not shorter than `least`.
@@ -99,11 +87,36 @@ mod tests {
             }
         );
         assert_eq!(Span::parse(" 1w ").unwrap(), Span { days: 7, seconds: 0.0 });
-        for (text, seconds) in [("90", 90.0), ("2h", 7_200.0), ("1.5d", 129_600.0)] {
+        assert_eq!(
+            Span::parse("1d12h").unwrap(),
+            Span {
+                days: 1,
+                seconds: 43_200.0
+            }
+        );
+        for (text, seconds) in [
+            ("90", 90.0),
+            ("0.5", 0.5),
+            ("2h", 7_200.0),
+            ("5 min", 300.0),
+            ("1h30m", 5_400.0),
+        ] {
             assert_eq!(Span::parse(text).unwrap(), Span { days: 0, seconds }, "{text}");
         }
         assert_eq!(Span::parse("500ms").unwrap(), Span { days: 0, seconds: 0.5 });
-        for bad in ["", "m", "five", "1y", "-1m", "1e999s", "99999999999d"] {
+        for bad in [
+            "",
+            ".",
+            "m",
+            "five",
+            "1y",
+            "1mo",
+            "-1m",
+            "1m ago",
+            "1e999s",
+            "99999999999d",
+            "200y",
+        ] {
             assert!(Span::parse(bad).is_err(), "{bad}");
         }
     }
