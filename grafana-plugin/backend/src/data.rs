@@ -1,6 +1,6 @@
 //! QueryData: each query of a request is answered for itself, in parallel, as far as the pool has connections.
 
-use crate::diagnostics::Counters;
+use crate::diagnostics::metrics::QueryCounters;
 use crate::error::Error;
 use crate::frame::Custom;
 use crate::pool::Pools;
@@ -24,7 +24,7 @@ const MOST_QUERIES: usize = 1_000;
 #[derive(Clone)]
 pub struct DataService {
     pub(crate) pools: Pools,
-    pub(crate) counters: Arc<Counters>,
+    pub(crate) queries: QueryCounters,
     pub(crate) stopped: watch::Receiver<bool>,
 }
 
@@ -70,7 +70,7 @@ impl Data for DataService {
 impl DataService {
     async fn answer(&self, settings: Arc<Settings>, query: DataQuery) -> DataResponse {
         let answer = self.frames(settings, &query).await;
-        self.counters.queried(answer.is_ok());
+        self.queries.count(answer.is_ok());
         match answer {
             Ok(frames) => DataResponse {
                 frames,

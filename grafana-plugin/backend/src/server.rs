@@ -1,7 +1,8 @@
 //! The process: handshake with Grafana, log, gRPC services, shutdown.
 
 use crate::data::DataService;
-use crate::diagnostics::{Counters, DiagnosticsService};
+use crate::diagnostics::DiagnosticsService;
+use crate::diagnostics::metrics::QueryCounters;
 use crate::error::Error;
 use crate::pool::Pools;
 use crate::resource::ResourceService;
@@ -56,7 +57,7 @@ pub async fn run() -> Result<(), Error> {
 
 async fn serve(listener: TcpListener) -> Result<(), Error> {
     let pools = Pools::default();
-    let counters = Arc::new(Counters::default());
+    let queries = QueryCounters::default();
     let (stop, stopped) = watch::channel(false);
     let stop = Arc::new(stop);
 
@@ -68,12 +69,12 @@ async fn serve(listener: TcpListener) -> Result<(), Error> {
     let streams = Running::default();
     let data = DataServer::new(DataService {
         pools: pools.clone(),
-        counters: Arc::clone(&counters),
+        queries: queries.clone(),
         stopped: stopped.clone(),
     });
     let diagnostics = DiagnosticsServer::new(DiagnosticsService {
         pools: pools.clone(),
-        counters,
+        queries,
         streams: streams.clone(),
     });
     let resource = ResourceServer::new(ResourceService { pools: pools.clone() });
