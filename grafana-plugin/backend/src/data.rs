@@ -80,7 +80,7 @@ impl DataService {
             Err(error) => {
                 tracing::info!(
                     ref_id = query.ref_id,
-                    status = error.status(),
+                    status = error.status().as_u16(),
                     error = error.message(),
                     "query failed"
                 );
@@ -145,7 +145,7 @@ fn call(query: &DataQuery) -> Result<Call, Error> {
 fn refusal(error: &Error) -> DataResponse {
     DataResponse {
         error: error.message(),
-        status: error.status(),
+        status: error.status().as_u16().into(),
         ..DataResponse::default()
     }
 }

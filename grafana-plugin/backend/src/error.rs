@@ -1,5 +1,6 @@
 //! What can go wrong, as a person reads it. No message repeats a secret.
 
+use axum::http::StatusCode;
 use std::borrow::Cow;
 use tokio_postgres::error::{DbError, SqlState};
 
@@ -90,19 +91,21 @@ impl Error {
     }
 
     /// The HTTP status that says the same to Grafana.
-    pub fn status(&self) -> i32 {
+    pub fn status(&self) -> StatusCode {
         match self {
-            Error::Query(_) | Error::Value { .. } | Error::Setting { .. } | Error::Tls(_) => 400,
-            Error::Forbidden(_) => 403,
-            Error::Busy { .. } | Error::Replaced => 503,
-            Error::ConnectTimeout(_) => 504,
-            Error::Frame(_) | Error::Server(_) => 500,
+            Error::Query(_) | Error::Value { .. } | Error::Setting { .. } | Error::Tls(_) => StatusCode::BAD_REQUEST,
+            Error::Forbidden(_) => StatusCode::FORBIDDEN,
+            Error::Busy { .. } | Error::Replaced => StatusCode::SERVICE_UNAVAILABLE,
+            Error::ConnectTimeout(_) => StatusCode::GATEWAY_TIMEOUT,
+            Error::Frame(_) | Error::Server(_) => StatusCode::INTERNAL_SERVER_ERROR,
             Error::Database(error) => match error.code() {
-                Some(code) if *code == SqlState::QUERY_CANCELED => 504,
-                Some(code) if *code == SqlState::INSUFFICIENT_PRIVILEGE => 403,
-                Some(code) if code.code().starts_with("57P") || code.code().starts_with("53") => 503,
-                Some(_) => 400,
-                None => 502,
+                Some(code) if *code == SqlState::QUERY_CANCELED => StatusCode::GATEWAY_TIMEOUT,
+                Some(code) if *code == SqlState::INSUFFICIENT_PRIVILEGE => StatusCode::FORBIDDEN,
+                Some(code) if code.code().starts_with("57P") || code.code().starts_with("53") => {
+                    StatusCode::SERVICE_UNAVAILABLE
+                }
+                Some(_) => StatusCode::BAD_REQUEST,
+                None => StatusCode::BAD_GATEWAY,
             },
         }
     }

@@ -77,7 +77,7 @@ async fn serve(listener: TcpListener) -> Result<(), Error> {
         queries,
         streams: streams.clone(),
     });
-    let resource = ResourceServer::new(ResourceService { pools: pools.clone() });
+    let resource = ResourceServer::new(ResourceService::new(pools.clone()));
     let stream = StreamServer::new(StreamService {
         pools: pools.clone(),
         stopped: stopped.clone(),

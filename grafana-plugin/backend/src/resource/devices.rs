@@ -5,6 +5,7 @@ use super::body::{Fields, parse};
 use super::reply::{Problem, Reply};
 use crate::error::shown;
 use crate::statement::{Param, Statement};
+use axum::http::StatusCode;
 use serde_json::{Value, json};
 
 const FIELDS: [&str; 12] = [
@@ -44,17 +45,17 @@ pub(crate) async fn list(mut call: Call) -> Result<Reply, Problem> {
         item.remove("total");
     }
     Ok(Reply::json(
-        200,
+        StatusCode::OK,
         &json!({"items": items, "total": total, "limit": limit, "offset": offset}),
     ))
 }
 
 /// One device.
 pub(crate) async fn get(call: Call) -> Result<Reply, Problem> {
-    show(call, 200).await
+    show(call, StatusCode::OK).await
 }
 
-async fn show(mut call: Call, code: i32) -> Result<Reply, Problem> {
+async fn show(mut call: Call, status: StatusCode) -> Result<Reply, Problem> {
     let id = call.id.clone();
     let Some(mut device) = page(&mut call, Some(id), 1, 0).await?.pop() else {
         return Err(unknown(&call.id));
@@ -62,7 +63,7 @@ async fn show(mut call: Call, code: i32) -> Result<Reply, Problem> {
     if let Some(device) = device.as_object_mut() {
         device.remove("total");
     }
-    Ok(Reply::json(code, &device))
+    Ok(Reply::json(status, &device))
 }
 
 pub(crate) fn unknown(id: &str) -> Problem {
@@ -97,7 +98,7 @@ pub(crate) async fn create(mut call: Call) -> Result<Reply, Problem> {
             params,
         ))
         .await?;
-    show(call, 201).await
+    show(call, StatusCode::CREATED).await
 }
 
 /// Replaces what is known of a device; what is left out becomes the default.
@@ -110,7 +111,7 @@ pub(crate) async fn replace(mut call: Call) -> Result<Reply, Problem> {
             params,
         ))
         .await?;
-    show(call, 200).await
+    show(call, StatusCode::OK).await
 }
 
 /// A device's fields, each of its type; durations are in seconds.

@@ -4,13 +4,14 @@
 
 use super::reply::Reply;
 use super::routes::ROUTES;
+use axum::http::StatusCode;
 use serde_json::Value;
 
 /// OpenAPI 3.1.
 pub(crate) const OPENAPI: &str = include_str!("../../openapi.json");
 
 pub(crate) fn openapi() -> Reply {
-    Reply::text(200, "application/json", OPENAPI)
+    Reply::text(StatusCode::OK, "application/json", OPENAPI)
 }
 
 /// The page, with the description in it.
@@ -27,7 +28,7 @@ pub(crate) fn page() -> Reply {
     let page = include_str!("../../docs.html")
         .replace("{{about}}", &text(&api["info"]["description"]))
         .replace("{{routes}}", &routes);
-    Reply::text(200, "text/html; charset=utf-8", page)
+    Reply::text(StatusCode::OK, "text/html; charset=utf-8", page)
 }
 
 /// A route, to be unfolded.

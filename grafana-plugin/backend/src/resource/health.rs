@@ -3,6 +3,7 @@
 use super::Call;
 use super::reply::{Problem, Reply};
 use crate::statement::Statement;
+use axum::http::StatusCode;
 use serde_json::{Value, json};
 
 async fn checks(call: &mut Call) -> Result<(&'static str, Vec<Value>), Problem> {
@@ -20,20 +21,25 @@ async fn checks(call: &mut Call) -> Result<(&'static str, Vec<Value>), Problem> 
     Ok((worst, checks))
 }
 
+fn http_status(status: &str) -> StatusCode {
+    if status == "fail" {
+        StatusCode::SERVICE_UNAVAILABLE
+    } else {
+        StatusCode::OK
+    }
+}
+
 /// A word.
 pub(crate) async fn brief(mut call: Call) -> Result<Reply, Problem> {
     let (status, _) = checks(&mut call).await?;
-    Ok(Reply::json(
-        if status == "fail" { 503 } else { 200 },
-        &json!({"status": status}),
-    ))
+    Ok(Reply::json(http_status(status), &json!({"status": status})))
 }
 
 /// Each check.
 pub(crate) async fn detailed(mut call: Call) -> Result<Reply, Problem> {
     let (status, checks) = checks(&mut call).await?;
     Ok(Reply::json(
-        if status == "fail" { 503 } else { 200 },
+        http_status(status),
         &json!({"status": status, "checks": checks}),
     ))
 }

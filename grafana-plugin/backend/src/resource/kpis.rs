@@ -4,6 +4,7 @@ use super::body::{Fields, parse};
 use super::reply::{Problem, Reply};
 use super::{Call, devices};
 use crate::statement::{Param, Statement};
+use axum::http::StatusCode;
 use chrono::{DateTime, Utc};
 use serde_json::json;
 
@@ -22,7 +23,10 @@ pub(crate) async fn of_device(mut call: Call) -> Result<Reply, Problem> {
     let Some(kpis) = rows.into_iter().next() else {
         return Err(devices::unknown(&call.id));
     };
-    Ok(Reply::json(200, &json!({"from": from, "to": to, "kpis": kpis})))
+    Ok(Reply::json(
+        StatusCode::OK,
+        &json!({"from": from, "to": to, "kpis": kpis}),
+    ))
 }
 
 /// Where a calculation begins and ends, as far as the body says it.
@@ -54,7 +58,7 @@ pub(crate) async fn calculate(mut call: Call) -> Result<Reply, Problem> {
         .await?;
     let calculated: i64 = rows.first().map(|row| row.try_get(0)).transpose()?.unwrap_or(0);
     Ok(Reply::json(
-        200,
+        StatusCode::OK,
         &json!({"from": from, "to": to, "calculated": calculated}),
     ))
 }
@@ -70,5 +74,8 @@ pub(crate) async fn summary(mut call: Call) -> Result<Reply, Problem> {
     let items = call
         .json_rows(Statement::new(include_str!("../../sql/rest_kpi_summary.sql"), params))
         .await?;
-    Ok(Reply::json(200, &json!({"from": from, "to": to, "items": items})))
+    Ok(Reply::json(
+        StatusCode::OK,
+        &json!({"from": from, "to": to, "items": items}),
+    ))
 }

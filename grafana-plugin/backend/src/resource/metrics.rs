@@ -4,6 +4,7 @@ use super::body::{Fields, parse};
 use super::reply::{Problem, Reply};
 use super::{Call, devices};
 use crate::statement::{Param, Statement};
+use axum::http::StatusCode;
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 
@@ -27,7 +28,7 @@ pub(crate) async fn list(mut call: Call) -> Result<Reply, Problem> {
         .json_rows(Statement::new(include_str!("../../sql/rest_metrics.sql"), params))
         .await?;
     Ok(Reply::json(
-        200,
+        StatusCode::OK,
         &json!({"items": items, "limit": limit, "offset": offset, "from": from, "to": to}),
     ))
 }
@@ -100,7 +101,7 @@ pub(crate) async fn store(mut call: Call) -> Result<Reply, Problem> {
             result,
         ));
     }
-    Ok(Reply::json(200, &result))
+    Ok(Reply::json(StatusCode::OK, &result))
 }
 
 /// Each metric's samples in numbers.
@@ -117,5 +118,8 @@ pub(crate) async fn summary(mut call: Call) -> Result<Reply, Problem> {
             params,
         ))
         .await?;
-    Ok(Reply::json(200, &json!({"items": items, "from": from, "to": to})))
+    Ok(Reply::json(
+        StatusCode::OK,
+        &json!({"items": items, "from": from, "to": to}),
+    ))
 }

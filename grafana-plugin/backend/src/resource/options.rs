@@ -4,13 +4,14 @@ use super::Call;
 use super::reply::{Problem, Reply};
 use crate::frame::config;
 use crate::statement::{Param, Statement};
+use axum::http::StatusCode;
 use serde_json::Value;
 
 async fn json(mut call: Call, sql: &str, params: Vec<Param>) -> Result<Reply, Problem> {
     let rows = call.session.rows(&Statement::new(sql, params)).await?;
     let text: Option<String> = rows.first().map(|row| row.try_get(0)).transpose()?.flatten();
     Ok(Reply::text(
-        200,
+        StatusCode::OK,
         "application/json",
         text.unwrap_or_else(|| "[]".to_owned()),
     ))
@@ -32,7 +33,7 @@ pub(crate) async fn all(mut call: Call) -> Result<Reply, Problem> {
         let names = options[list].as_array().cloned().unwrap_or_default();
         options[list] = names.iter().filter_map(Value::as_str).map(described).collect();
     }
-    Ok(Reply::json(200, &options))
+    Ok(Reply::json(StatusCode::OK, &options))
 }
 
 /// The values of a property of devices, for ad-hoc filters.

@@ -2,24 +2,21 @@
 
 use super::reply::Problem;
 use crate::error::shown;
+use axum::extract::Query;
+use axum::http::Uri;
 use chrono::{DateTime, TimeDelta, Utc};
 
 /// A page, unless asked otherwise, and the longest.
 const PAGE: (i32, i32) = (100, 10_000);
 
 /// What stands behind the question mark.
+#[derive(Clone)]
 pub(crate) struct Params(Vec<(String, String)>);
 
 impl Params {
-    pub(crate) fn of(url: &str) -> Result<Self, Problem> {
-        let query = url.split_once('?').map_or("", |(_, query)| query);
-        let query = query.split('#').next().unwrap_or_default();
-        let pairs = query.split('&').filter(|pair| !pair.is_empty());
-        let decoded = pairs.map(|pair| {
-            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-            (decode(name), decode(&value.replace('+', " ")))
-        });
-        Ok(Params(decoded.collect()))
+    pub(crate) fn of(uri: &Uri) -> Result<Self, Problem> {
+        let Query(pairs) = Query::try_from_uri(uri).map_err(|problem| Problem::malformed(problem.body_text()))?;
+        Ok(Params(pairs))
     }
 
     pub(crate) fn text(&self, name: &str) -> Option<String> {
@@ -84,25 +81,4 @@ pub(crate) fn time(field: &str, text: &str) -> Result<DateTime<Utc>, Problem> {
         )
     })?;
     Ok(parsed.to_utc())
-}
-
-/// Percent-encoding undone; what is no UTF-8 then is shown as such.
-pub(crate) fn decode(text: &str) -> String {
-    let bytes = text.as_bytes();
-    let mut out = Vec::with_capacity(bytes.len());
-    let mut at = 0;
-    while at < bytes.len() {
-        let hex = (bytes[at] == b'%').then(|| text.get(at + 1..at + 3)).flatten();
-        match hex.and_then(|hex| u8::from_str_radix(hex, 16).ok()) {
-            Some(byte) => {
-                out.push(byte);
-                at += 3;
-            }
-            None => {
-                out.push(bytes[at]);
-                at += 1;
-            }
-        }
-    }
-    String::from_utf8_lossy(&out).into_owned()
 }

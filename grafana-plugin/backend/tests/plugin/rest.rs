@@ -2,9 +2,8 @@
 
 use super::host::{Host, Source};
 use super::{described, store};
-use grafana_plugin_sdk::pluginv2::CallResourceRequest;
-use grafana_plugin_sdk::pluginv2::StringList;
 use grafana_plugin_sdk::pluginv2::resource_client::ResourceClient;
+use grafana_plugin_sdk::pluginv2::{CallResourceRequest, CallResourceResponse, StringList};
 use iot_kpi_grafana::resource::routes::ROUTES;
 use serde_json::{Value, json};
 use std::collections::{BTreeSet, HashMap};
@@ -28,7 +27,8 @@ impl<'a> Caller<'a> {
         }
     }
 
-    pub(crate) fn raw(&self, method: &str, address: &str, body: impl Into<Vec<u8>>) -> (i32, String, String) {
+    /// The whole answer, with its headers.
+    fn response(&self, method: &str, address: &str, body: impl Into<Vec<u8>>) -> CallResourceResponse {
         let mut context = self.source.context(self.role);
         context.user.as_mut().unwrap().login = self.login.to_owned();
         let header = |name: &&str| {
@@ -47,8 +47,12 @@ impl<'a> Caller<'a> {
             headers: self.headers.iter().map(header).collect::<HashMap<_, _>>(),
             body: body.into().into(),
         };
+        self.send(request)
+    }
+
+    fn send(&self, request: CallResourceRequest) -> CallResourceResponse {
         let mut client = ResourceClient::new(self.host.channel());
-        let response = self.host.runtime.block_on(async {
+        self.host.runtime.block_on(async {
             client
                 .call_resource(request)
                 .await
@@ -58,7 +62,11 @@ impl<'a> Caller<'a> {
                 .await
                 .unwrap()
                 .unwrap()
-        });
+        })
+    }
+
+    pub(crate) fn raw(&self, method: &str, address: &str, body: impl Into<Vec<u8>>) -> (i32, String, String) {
+        let response = self.response(method, address, body);
         let content_type = response.headers["Content-Type"].values[0].clone();
         // Otherwise a browser may take an answer for a page.
         assert_eq!(response.headers["X-Content-Type-Options"].values, ["nosniff"]);
@@ -291,6 +299,52 @@ fn refuses(rest: &Caller<'_>) {
     }
     assert_eq!(rest.raw("POST", metrics, b"{".to_vec()).0, 400);
     assert_eq!(rest.raw("POST", metrics, vec![b' '; 5 << 20]).0, 413);
+}
+
+#[test]
+fn addresses_and_methods_are_those_of_http() {
+    store::make("plugin_rest_http");
+    let host = Host::start();
+    let rest = Caller::new(&host, &Source::of(store::server(), "plugin_rest_http"));
+    // Grafana finds the headers of an answer by their usual spelling alone.
+    let other = rest.response("PATCH", "v1/devices", "");
+    assert_eq!(
+        (other.code, &other.headers["Allow"].values[..]),
+        (405, &["GET,HEAD,POST".to_owned()][..])
+    );
+    let problem: Value = serde_json::from_slice(&other.body).unwrap();
+    assert_eq!(problem["detail"], "v1/devices knows GET, POST");
+    for (address, code) in [("v1/devices", 200), ("v1/docs", 200), ("v1/devices/nobody", 404)] {
+        let head = rest.response("HEAD", address, "");
+        assert_eq!((head.code, head.body.len()), (code, 0), "{address}");
+        assert!(head.headers.contains_key("Content-Type"), "{address}");
+    }
+    assert_eq!(rest.raw("get", "v1/devices", "").0, 200);
+    let named = json!({"device_id": "pump 1 <ö>?#{%"});
+    assert_eq!(rest.call("POST", "v1/devices", &named).0, 201);
+    // Grafana takes the escapes out of a path, and leaves them in what stands behind the question mark.
+    let decoded = CallResourceRequest {
+        plugin_context: Some(rest.source.context("Viewer")),
+        path: "/v1/devices/pump 1 <ö>?#{%/".to_owned(),
+        url: "v1/devices/pump%201%20%3C%C3%B6%3E%3F%23%7B%25/?limit=1".to_owned(),
+        method: "GET".to_owned(),
+        ..CallResourceRequest::default()
+    };
+    for (path, code) in [
+        ("v1/devices/pump 1 <ö>?#{%", 200),
+        ("v1/devices/pump%201 <%C3%B6>?#{%25", 200),
+        ("v1/devices/%FF", 400),
+        ("v1/devices//kpis", 404),
+        ("V1/devices", 404),
+        ("", 404),
+    ] {
+        let asked = CallResourceRequest {
+            path: path.to_owned(),
+            ..decoded.clone()
+        };
+        assert_eq!(rest.send(asked).code, code, "{path}");
+    }
+    assert_eq!(rest.send(decoded).code, 200);
 }
 
 #[test]
