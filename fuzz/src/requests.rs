@@ -1,7 +1,7 @@
 //! What Grafana's users send to the plugin is refused with a reason, or understood in one way.
 
 use iot_kpi_grafana::fuzzing;
-use iot_kpi_grafana::query::{Kind, Query};
+use iot_kpi_grafana::query::{Query, QueryType};
 
 /// A query's JSON, and what is in it. A query that is read, written and read again is the same.
 #[expect(clippy::expect_used, reason = "this is what the fuzzer looks for")]
@@ -11,7 +11,7 @@ pub fn query(data: &[u8]) {
     let written = serde_json::to_vec(&query).expect("a query can be written");
     let again = Query::parse(&written).expect("what was written can be read");
     assert_eq!(again, query);
-    if let Kind::Sql(sql) = &query.kind {
+    if let QueryType::Sql(sql) = &query.query_type {
         fuzzing::sql(&sql.raw_sql);
     }
     fuzzing::duration(&query.legend);

@@ -16,7 +16,8 @@ import { isEqual } from 'lodash';
 import { EMPTY, Observable, filter, map, merge, scan, startWith, switchMap } from 'rxjs';
 import { QueryEditor } from './components/QueryEditor';
 import { isComplete, migrate } from './query';
-import { IotKpiQuery, Options, SchemaTable, Settings } from './types';
+import { IotKpiQuery, typeOf } from './queryTypes';
+import { Options, SchemaTable, Settings } from './types';
 import { VariableSupport } from './variables';
 
 const BUILT_IN_KEYS = ['device_id', 'name', 'device_type', 'location'];
@@ -99,7 +100,7 @@ export class DataSource extends DataSourceWithBackend<IotKpiQuery, Settings> {
       operator,
       values: values?.length ? values : [value],
     }));
-    const common = {
+    const common: IotKpiQuery = {
       ...whole,
       legend: text(whole.legend),
       devices: many(whole.devices),
@@ -107,26 +108,10 @@ export class DataSource extends DataSourceWithBackend<IotKpiQuery, Settings> {
       locations: many(whole.locations),
       adhocFilters: [...whole.adhocFilters, ...adhocFilters],
     };
-    switch (common.queryType) {
-      case 'kpi_series':
-        return { ...common, kpi: text(common.kpi), groupBy: text(common.groupBy), bucket: text(common.bucket) };
-      case 'fleet_kpis':
-        return { ...common, kpis: many(common.kpis), groupBy: text(common.groupBy) };
-      case 'device_kpis':
-        return { ...common, columns: many(common.columns) };
-      case 'outages':
-        return { ...common, minOutage: text(common.minOutage) };
-      case 'metric_series':
-      case 'anomalies':
-        return { ...common, metric: text(common.metric) };
-      case 'sql': {
-        // These two are the backend's macros, as they are in alert rules.
-        const { __interval, __interval_ms, ...variables } = scopedVars;
-        return { ...common, rawSql: templates.replace(common.rawSql, variables, quoted) };
-      }
-      default:
-        return common;
-    }
+    // These two are the backend's macros, as they are in alert rules.
+    const { __interval, __interval_ms, ...variables } = scopedVars;
+    const sql = (value: string) => templates.replace(value, variables, quoted);
+    return { ...common, ...typeOf(common).replaceVariables?.(common, { text, many, sql }) } as IotKpiQuery;
   }
 
   /** What the editors offer; asked once, and again after a failure. */

@@ -2,7 +2,8 @@ import { DataSourcePlugin } from '@grafana/data';
 import { ConfigEditor } from './components/ConfigEditor';
 import { QueryEditor } from './components/QueryEditor';
 import { DataSource } from './datasource';
-import { IotKpiQuery, Secrets, Settings } from './types';
+import { IotKpiQuery } from './queryTypes';
+import { Secrets, Settings } from './types';
 
 export const plugin = new DataSourcePlugin<DataSource, IotKpiQuery, Settings, Secrets>(DataSource)
   .setConfigEditor(ConfigEditor)

@@ -10,7 +10,7 @@ export interface AdhocFilter {
   values: string[];
 }
 
-/** What every query has beside its kind. */
+/** What every query has, of whatever type. */
 export interface CommonQuery extends DataQuery {
   schemaVersion: number;
   /** Whether the answer is kept up to date by a stream. */
@@ -22,23 +22,6 @@ export interface CommonQuery extends DataQuery {
   locations: string[];
   adhocFilters: AdhocFilter[];
 }
-
-/** The fields of each kind, by `queryType`. */
-export interface Kinds {
-  device_kpis: { columns: string[] };
-  fleet_kpis: { kpis: string[]; groupBy: string; format: 'numbers' | 'table' };
-  kpi_series: { kpi: string; groupBy: string; bucket: string };
-  status_timeline: object;
-  outages: { minOutage: string; format: 'table' | 'annotations' };
-  metric_series: { metric: string; valueBefore: boolean };
-  slo_report: object;
-  anomalies: { metric: string; cutOff: number; seasonal: boolean };
-  sql: { rawSql: string; format: 'table' | 'time_series' };
-}
-
-export type KindName = keyof Kinds;
-export type QueryOf<K extends KindName> = CommonQuery & { queryType: K } & Kinds[K];
-export type IotKpiQuery = { [K in KindName]: QueryOf<K> }[KindName];
 
 export type TlsMode = 'disable' | 'require' | 'verify-ca' | 'verify-full';
 

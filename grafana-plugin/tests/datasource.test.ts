@@ -3,7 +3,8 @@ import { DataSourceWithBackend } from '@grafana/runtime';
 import { lastValueFrom, of, toArray } from 'rxjs';
 import { DataSource } from '../src/datasource';
 import { migrate } from '../src/query';
-import { IotKpiQuery, Options, Settings } from '../src/types';
+import { IotKpiQuery } from '../src/queryTypes';
+import { Options, Settings } from '../src/types';
 import { VariableSupport, values } from '../src/variables';
 
 const VARIABLES: Record<string, string | string[]> = { device: ['TEMP_001', 'CAM_001'], kpi: 'apdex', name: "it's" };

@@ -7,8 +7,9 @@ import { QueryEditor } from '../src/components/QueryEditor';
 import { VariableEditor } from '../src/components/VariableEditor';
 import { suggestions } from '../src/components/queries/Sql';
 import type { DataSource } from '../src/datasource';
-import { KINDS, migrate } from '../src/query';
-import { IotKpiQuery, KindName, Options, Secrets, Settings } from '../src/types';
+import { migrate } from '../src/query';
+import { IotKpiQuery, QUERY_TYPES, QueryTypeName } from '../src/queryTypes';
+import { Options, Secrets, Settings } from '../src/types';
 import { VariableQuery, migrateVariable } from '../src/lists';
 
 const OPTIONS: Options = {
@@ -45,10 +46,10 @@ function expectNamed() {
 }
 
 describe('query editor', () => {
-  test.each((Object.keys(KINDS) as KindName[]).filter((kind) => kind !== 'sql'))('%s explains itself', async (queryType) => {
+  test.each((Object.keys(QUERY_TYPES) as QueryTypeName[]).filter((name) => name !== 'sql'))('%s explains itself', async (queryType) => {
     render(<Query first={{ queryType } as Partial<IotKpiQuery>} datasource={fake(true)} />);
-    expect(await screen.findByText(KINDS[queryType].description)).toBeInTheDocument();
-    expect(screen.getByLabelText('Show')).toHaveValue(KINDS[queryType].label);
+    expect(await screen.findByText(QUERY_TYPES[queryType].description)).toBeInTheDocument();
+    expect(screen.getByLabelText('Show')).toHaveValue(QUERY_TYPES[queryType].label);
     expectNamed();
   });
 

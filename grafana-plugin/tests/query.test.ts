@@ -1,7 +1,7 @@
 import { readFileSync, readdirSync } from 'fs';
 import { join } from 'path';
-import { KINDS, isComplete, migrate, ofKind } from '../src/query';
-import { KindName } from '../src/types';
+import { isComplete, migrate, ofType } from '../src/query';
+import { QUERY_TYPES, QueryTypeName } from '../src/queryTypes';
 
 const FIXTURES = join(__dirname, '../fixtures');
 
@@ -16,9 +16,9 @@ describe('saved queries', () => {
     expect(migrate(migrate(saved))).toEqual(migrate(saved));
   });
 
-  test('there is one for each kind', () => {
-    const kinds = files.map((file) => JSON.parse(readFileSync(join(FIXTURES, file), 'utf8')).saved.queryType);
-    expect(new Set(kinds)).toEqual(new Set(Object.keys(KINDS)));
+  test('there is one for each type', () => {
+    const types = files.map((file) => JSON.parse(readFileSync(join(FIXTURES, file), 'utf8')).saved.queryType);
+    expect(new Set(types)).toEqual(new Set(Object.keys(QUERY_TYPES)));
   });
 });
 
@@ -26,12 +26,12 @@ test('a new query shows something at once', () => {
   expect(migrate({})).toMatchObject({ queryType: 'kpi_series', kpi: 'uptime', bucket: 'auto', devices: [] });
 });
 
-test('another kind keeps the devices and nothing else', () => {
+test('another type keeps the devices and nothing else', () => {
   const query = migrate({ refId: 'B', queryType: 'kpi_series', kpi: 'apdex', devices: ['TEMP_001'], legend: 'x' });
-  const changed = ofKind(query, 'outages');
+  const changed = ofType(query, 'outages');
   expect(changed).toEqual({ ...migrate({ queryType: 'outages' }), refId: 'B', devices: ['TEMP_001'] });
 });
 
-test.each(Object.keys(KINDS) as KindName[])('%s is complete by its defaults, save SQL', (kind) => {
-  expect(isComplete(migrate({ queryType: kind } as Parameters<typeof migrate>[0]))).toBe(kind !== 'sql');
+test.each(Object.keys(QUERY_TYPES) as QueryTypeName[])('%s is complete by its defaults, save SQL', (queryType) => {
+  expect(isComplete(migrate({ queryType } as Parameters<typeof migrate>[0]))).toBe(queryType !== 'sql');
 });

@@ -19,7 +19,7 @@
 //! let query = iot_kpi_grafana::query::Query::parse(
 //!     br#"{"queryType": "kpi_series", "kpi": "uptime", "devices": ["TEMP_001"], "bucket": "1h"}"#,
 //! )?;
-//! assert_eq!(query.kind.name(), "kpi_series");
+//! assert_eq!(query.query_type.name(), "kpi_series");
 //! # Ok::<(), iot_kpi_grafana::error::Error>(())
 //! ```
 

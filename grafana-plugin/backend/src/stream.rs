@@ -62,10 +62,10 @@ impl Channel {
     }
 
     fn check(&self) -> Result<(), Error> {
-        if !self.query.kind.is_of_now() {
-            let kind = self.query.kind.name();
+        if !self.query.query_type.is_live() {
+            let query_type = self.query.query_type.name();
             return Err(Error::Query(format!(
-                "{kind} has no stream; device_kpis and fleet_kpis have"
+                "{query_type} has no stream; device_kpis and fleet_kpis have"
             )));
         }
         if !(1..=LONGEST).contains(&self.seconds) {

@@ -1,6 +1,7 @@
 //! Which devices a query is about: by choice, by type or location, by ad-hoc filter; nothing chosen means all.
 
-use super::{Ask, Kind};
+use super::ask::Ask;
+use super::types::Rows;
 use crate::error::{Error, shown};
 use crate::session::Session;
 use crate::statement::{Param, Statement};
@@ -56,13 +57,12 @@ impl Devices {
 /// Tells where nothing is left of the devices that were chosen: reports pass over ids that are not registered, since a dashboard
 /// remembers devices that are gone, and an empty panel alone would not say why it is empty.
 pub(super) async fn tell_of_none(ask: &mut Ask<'_>) -> Result<(), Error> {
-    let by_group = matches!(ask.query.kind, Kind::FleetKpis(_) | Kind::SloReport(_));
-    let of_devices = !matches!(ask.query.kind, Kind::Sql(_));
-    let Some(ids) = ask
-        .device_ids
-        .clone()
-        .filter(|_| of_devices && (by_group || ask.rows == 0))
-    else {
+    let may_be_none = match ask.query.query_type.rows() {
+        Rows::Devices => ask.rows == 0,
+        Rows::Groups => true,
+        Rows::Anything => false,
+    };
+    let Some(ids) = ask.device_ids.clone().filter(|_| may_be_none) else {
         return Ok(());
     };
     if ids.is_empty() {

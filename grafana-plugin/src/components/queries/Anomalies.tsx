@@ -1,9 +1,15 @@
 import { Field, Input, Switch } from '@grafana/ui';
 import React, { useId } from 'react';
 import { One } from '../Fields';
-import { KindProps } from './props';
+import { EditorProps, QueryType } from './queryType';
 
-export function Anomalies({ query, options, change }: KindProps<'anomalies'>) {
+interface Fields {
+  metric: string;
+  cutOff: number;
+  seasonal: boolean;
+}
+
+function Editor({ query, options, change }: EditorProps<Fields>) {
   const cutOff = useId();
   const seasonal = useId();
   return (
@@ -26,3 +32,12 @@ export function Anomalies({ query, options, change }: KindProps<'anomalies'>) {
     </>
   );
 }
+
+export const anomalies: QueryType<Fields> = {
+  label: 'Anomalies',
+  description: "Values far from their device's usual ones.",
+  defaults: { metric: 'response_time', cutOff: 3.5, seasonal: false },
+  Editor,
+  replaceVariables: ({ metric }, { text }) => ({ metric: text(metric) }),
+  isComplete: ({ metric }) => metric !== '',
+};

@@ -1,8 +1,12 @@
 import React from 'react';
 import { Many } from '../Fields';
-import { KindProps } from './props';
+import { EditorProps, QueryType } from './queryType';
 
-export function DeviceKpis({ query, options, change }: KindProps<'device_kpis'>) {
+interface Fields {
+  columns: string[];
+}
+
+function Editor({ query, options, change }: EditorProps<Fields>) {
   return (
     <Many
       label="Columns"
@@ -14,3 +18,12 @@ export function DeviceKpis({ query, options, change }: KindProps<'device_kpis'>)
     />
   );
 }
+
+export const deviceKpis: QueryType<Fields> = {
+  label: 'Device KPIs',
+  description: 'A table with a row for each device.',
+  defaults: { columns: [] },
+  Editor,
+  replaceVariables: ({ columns }, { many }) => ({ columns: many(columns) }),
+  isLive: true,
+};

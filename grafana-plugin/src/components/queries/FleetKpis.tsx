@@ -2,14 +2,20 @@ import { Field, RadioButtonGroup } from '@grafana/ui';
 import React from 'react';
 import { Many } from '../Fields';
 import { GroupBy } from './GroupBy';
-import { KindProps } from './props';
+import { EditorProps, QueryType } from './queryType';
+
+interface Fields {
+  kpis: string[];
+  groupBy: string;
+  format: 'numbers' | 'table';
+}
 
 const FORMATS = [
   { value: 'numbers' as const, label: 'Numbers', description: 'For stat, gauge and alert rules' },
   { value: 'table' as const, label: 'Table', description: 'A row for each group' },
 ];
 
-export function FleetKpis({ query, options, change }: KindProps<'fleet_kpis'>) {
+function Editor({ query, options, change }: EditorProps<Fields>) {
   return (
     <>
       <Many
@@ -26,3 +32,13 @@ export function FleetKpis({ query, options, change }: KindProps<'fleet_kpis'>) {
     </>
   );
 }
+
+export const fleetKpis: QueryType<Fields> = {
+  label: 'Fleet KPIs',
+  description: 'Numbers of the fleet or its groups, for stat and gauge panels. Works in alert rules.',
+  defaults: { kpis: ['device_availability'], groupBy: '', format: 'numbers' },
+  Editor,
+  replaceVariables: ({ kpis, groupBy }, { many, text }) => ({ kpis: many(kpis), groupBy: text(groupBy) }),
+  hasLegend: true,
+  isLive: true,
+};

@@ -1,9 +1,14 @@
 import { Field, Switch } from '@grafana/ui';
 import React, { useId } from 'react';
 import { One } from '../Fields';
-import { KindProps } from './props';
+import { EditorProps, QueryType } from './queryType';
 
-export function MetricSeries({ query, options, change }: KindProps<'metric_series'>) {
+interface Fields {
+  metric: string;
+  valueBefore: boolean;
+}
+
+function Editor({ query, options, change }: EditorProps<Fields>) {
   const id = useId();
   return (
     <>
@@ -14,3 +19,13 @@ export function MetricSeries({ query, options, change }: KindProps<'metric_serie
     </>
   );
 }
+
+export const metricSeries: QueryType<Fields> = {
+  label: 'Metric',
+  description: 'Measured values, thinned out to what the panel can show without losing a spike. Works in alert rules.',
+  defaults: { metric: 'response_time', valueBefore: true },
+  Editor,
+  replaceVariables: ({ metric }, { text }) => ({ metric: text(metric) }),
+  isComplete: ({ metric }) => metric !== '',
+  hasLegend: true,
+};

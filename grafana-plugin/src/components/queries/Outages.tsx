@@ -1,13 +1,18 @@
 import { Field, Input, RadioButtonGroup } from '@grafana/ui';
 import React, { useId } from 'react';
-import { KindProps } from './props';
+import { EditorProps, QueryType } from './queryType';
+
+interface Fields {
+  minOutage: string;
+  format: 'table' | 'annotations';
+}
 
 const FORMATS = [
   { value: 'table' as const, label: 'Table' },
   { value: 'annotations' as const, label: 'Annotations' },
 ];
 
-export function Outages({ query, change }: KindProps<'outages'>) {
+function Editor({ query, change }: EditorProps<Fields>) {
   const id = useId();
   return (
     <>
@@ -26,3 +31,11 @@ export function Outages({ query, change }: KindProps<'outages'>) {
     </>
   );
 }
+
+export const outages: QueryType<Fields> = {
+  label: 'Outages',
+  description: 'When devices were down, as a table or as annotations.',
+  defaults: { minOutage: '', format: 'table' },
+  Editor,
+  replaceVariables: ({ minOutage }, { text }) => ({ minOutage: text(minOutage) }),
+};

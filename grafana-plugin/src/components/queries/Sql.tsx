@@ -1,7 +1,12 @@
 import { Alert, CodeEditor, CodeEditorSuggestionItem, CodeEditorSuggestionItemKind, Field, RadioButtonGroup } from '@grafana/ui';
 import React, { useEffect, useState } from 'react';
 import { SchemaTable } from '../../types';
-import { KindProps } from './props';
+import { EditorProps, QueryType } from './queryType';
+
+interface Fields {
+  rawSql: string;
+  format: 'table' | 'time_series';
+}
 
 const FORMATS = [
   { value: 'table' as const, label: 'Table' },
@@ -33,7 +38,7 @@ export function suggestions(tables: SchemaTable[]): CodeEditorSuggestionItem[] {
   return [...macros, ...names, ...columns];
 }
 
-export function Sql({ query, datasource, change }: KindProps<'sql'>) {
+function Editor({ query, datasource, change }: EditorProps<Fields>) {
   const [tables, setTables] = useState<SchemaTable[]>([]);
   useEffect(() => {
     // Without it there is no completion, but everything else works.
@@ -64,3 +69,14 @@ export function Sql({ query, datasource, change }: KindProps<'sql'>) {
     </div>
   );
 }
+
+export const sql: QueryType<Fields> = {
+  label: 'SQL',
+  description: 'A query of your own, read-only, with macros such as $__timeFilter(time). Ctrl+M lets Tab leave the editor.',
+  defaults: { rawSql: '', format: 'table' },
+  Editor,
+  replaceVariables: ({ rawSql }, { sql }) => ({ rawSql: sql(rawSql) }),
+  isComplete: ({ rawSql }) => rawSql.trim() !== '',
+  hasLegend: true,
+  choosesNoDevices: true,
+};

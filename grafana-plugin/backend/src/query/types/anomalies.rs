@@ -1,8 +1,9 @@
 //! Anomalies: values far from their device's usual ones.
 
-use super::{Ask, table_fields};
+use super::Answer;
 use crate::error::Error;
 use crate::frame::{Field, Frame};
+use crate::query::ask::{Ask, table_fields};
 use crate::statement::{Param, Statement};
 use serde::{Deserialize, Serialize};
 
@@ -28,8 +29,8 @@ impl Default for Anomalies {
     }
 }
 
-impl Anomalies {
-    pub(crate) async fn frames(&self, ask: &mut Ask<'_>) -> Result<Vec<Frame>, Error> {
+impl Answer for Anomalies {
+    async fn frames(&self, ask: &mut Ask<'_>) -> Result<Vec<Frame>, Error> {
         let [from, to] = ask.window();
         let params = vec![
             Param::Text(Some(self.metric.clone())),
@@ -41,7 +42,7 @@ impl Anomalies {
             ask.devices(),
         ];
         let table = ask
-            .table(Statement::new(include_str!("../../sql/anomalies.sql"), params))
+            .table(Statement::new(include_str!("../../../sql/anomalies.sql"), params))
             .await?;
         let unit = ask.metric_unit(&self.metric).await?;
         let mut fields = table_fields(table);

@@ -1,10 +1,11 @@
 //! Status timeline: each device's states, for the state-timeline panel.
 
-use super::{Ask, MOST_SERIES};
+use super::Answer;
 use crate::error::Error;
 use crate::frame::config::{FieldConfig, state_mappings};
 use crate::frame::series::time_field;
 use crate::frame::{Field, Frame, Labels};
+use crate::query::ask::{Ask, MOST_SERIES};
 use crate::statement::Statement;
 use arrow_array::cast::AsArray;
 use arrow_array::types::TimestampNanosecondType;
@@ -24,12 +25,12 @@ struct Line {
     states: Vec<Option<String>>,
 }
 
-impl StatusTimeline {
-    pub(crate) async fn frames(&self, ask: &mut Ask<'_>) -> Result<Vec<Frame>, Error> {
+impl Answer for StatusTimeline {
+    async fn frames(&self, ask: &mut Ask<'_>) -> Result<Vec<Frame>, Error> {
         let [from, to] = ask.window();
         let params = vec![from, to, ask.devices()];
         let table = ask
-            .table(Statement::new(include_str!("../../sql/status_timeline.sql"), params))
+            .table(Statement::new(include_str!("../../../sql/status_timeline.sql"), params))
             .await?;
         let [devices, started, ended, states] = table.columns.as_slice() else {
             return Err(Error::Query(

@@ -1,10 +1,11 @@
 //! Metric: measured values, thinned out to what a panel can show without losing a spike.
 
-use super::Ask;
+use super::Answer;
 use crate::error::Error;
 use crate::frame::config::FieldConfig;
 use crate::frame::series::Rows;
 use crate::frame::{Frame, Labels};
+use crate::query::ask::Ask;
 use crate::statement::{Param, Statement};
 use serde::{Deserialize, Serialize};
 
@@ -27,15 +28,15 @@ impl Default for MetricSeries {
     }
 }
 
-impl MetricSeries {
-    pub(crate) async fn frames(&self, ask: &mut Ask<'_>) -> Result<Vec<Frame>, Error> {
+impl Answer for MetricSeries {
+    async fn frames(&self, ask: &mut Ask<'_>) -> Result<Vec<Frame>, Error> {
         let [from, to] = ask.window();
         let points = Param::Int(ask.call.max_points.max(4));
         let before = Param::Int(self.value_before.into());
         let metric = Param::Text(Some(self.metric.clone()));
         let params = vec![metric, from, to, points, ask.devices(), before];
         let table = ask
-            .table(Statement::new(include_str!("../../sql/metric_series.sql"), params))
+            .table(Statement::new(include_str!("../../../sql/metric_series.sql"), params))
             .await?;
         if table.rows == 0 {
             return Ok(Vec::new());

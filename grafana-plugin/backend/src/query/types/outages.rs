@@ -1,9 +1,10 @@
 //! Outages: as a table, or as annotations.
 
-use super::duration::Span;
-use super::{Ask, table_fields};
+use super::Answer;
 use crate::error::Error;
 use crate::frame::Frame;
+use crate::query::ask::{Ask, table_fields};
+use crate::query::duration::Span;
 use crate::statement::{Param, Statement};
 use serde::{Deserialize, Serialize};
 
@@ -28,8 +29,8 @@ pub enum Format {
     Annotations,
 }
 
-impl Outages {
-    pub(crate) async fn frames(&self, ask: &mut Ask<'_>) -> Result<Vec<Frame>, Error> {
+impl Answer for Outages {
+    async fn frames(&self, ask: &mut Ask<'_>) -> Result<Vec<Frame>, Error> {
         let least = if self.min_outage.trim().is_empty() {
             0.0
         } else {
@@ -38,8 +39,8 @@ impl Outages {
         let [from, to] = ask.window();
         let params = vec![from, to, Param::Float(least), ask.devices()];
         let sql = match self.format {
-            Format::Table => include_str!("../../sql/outages.sql"),
-            Format::Annotations => include_str!("../../sql/outage_annotations.sql"),
+            Format::Table => include_str!("../../../sql/outages.sql"),
+            Format::Annotations => include_str!("../../../sql/outage_annotations.sql"),
         };
         let table = ask.table(Statement::new(sql, params)).await?;
         Ok(vec![Frame::table(table_fields(table))])

@@ -1,9 +1,10 @@
 //! Fleet KPIs: numbers of the fleet as a whole, or of each group of it, for stat and gauge panels and for alerts.
 
-use super::{Ask, table_fields};
+use super::{Answer, Rows};
 use crate::error::{Error, shown};
 use crate::frame::columns::Table;
 use crate::frame::{Field, Frame, Labels, Shape, config};
+use crate::query::ask::{Ask, table_fields};
 use crate::statement::{Param, Statement};
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Float64Type, Int64Type};
@@ -44,13 +45,16 @@ pub enum Format {
     Table,
 }
 
-impl FleetKpis {
-    pub(crate) async fn frames(&self, ask: &mut Ask<'_>) -> Result<Vec<Frame>, Error> {
+impl Answer for FleetKpis {
+    const LIVE: bool = true;
+    const ROWS: Rows = Rows::Groups;
+
+    async fn frames(&self, ask: &mut Ask<'_>) -> Result<Vec<Frame>, Error> {
         let [from, to] = ask.window();
         let group_by = (!self.group_by.is_empty()).then(|| self.group_by.clone());
         let params = vec![from, to, Param::Text(group_by), ask.devices()];
         let table = ask
-            .table(Statement::new(include_str!("../../sql/fleet_kpis.sql"), params))
+            .table(Statement::new(include_str!("../../../sql/fleet_kpis.sql"), params))
             .await?;
         let preset = Self::default().kpis;
         let asked = if self.kpis.is_empty() { &preset } else { &self.kpis };
@@ -78,7 +82,9 @@ impl FleetKpis {
             }
         }
     }
+}
 
+impl FleetKpis {
     fn numbers(&self, ask: &mut Ask<'_>, kpis: &[&str], table: &Table) -> Vec<Field> {
         let column = |name: &str| table.columns.iter().find(|column| column.name == name);
         let groups = column("group_value").and_then(|column| column.array.as_string_opt::<i32>());

@@ -1,8 +1,9 @@
 //! Objectives: what was promised, and what is left of the error budget.
 
-use super::{Ask, table_fields};
+use super::{Answer, Rows};
 use crate::error::Error;
 use crate::frame::Frame;
+use crate::query::ask::{Ask, table_fields};
 use crate::statement::Statement;
 use serde::{Deserialize, Serialize};
 
@@ -11,12 +12,14 @@ use serde::{Deserialize, Serialize};
 #[serde(default)]
 pub struct SloReport {}
 
-impl SloReport {
-    pub(crate) async fn frames(&self, ask: &mut Ask<'_>) -> Result<Vec<Frame>, Error> {
+impl Answer for SloReport {
+    const ROWS: Rows = Rows::Groups;
+
+    async fn frames(&self, ask: &mut Ask<'_>) -> Result<Vec<Frame>, Error> {
         let [from, to] = ask.window();
         let params = vec![from, to, ask.devices()];
         let table = ask
-            .table(Statement::new(include_str!("../../sql/slo_report.sql"), params))
+            .table(Statement::new(include_str!("../../../sql/slo_report.sql"), params))
             .await?;
         let mut fields = table_fields(table);
         for field in fields.iter_mut().filter(|field| field.name == "value") {

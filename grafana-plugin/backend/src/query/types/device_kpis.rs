@@ -1,8 +1,9 @@
 //! Device KPIs: a table with a row for each device.
 
-use super::{Ask, table_fields};
+use super::Answer;
 use crate::error::{Error, shown};
 use crate::frame::Frame;
+use crate::query::ask::{Ask, table_fields};
 use crate::statement::Statement;
 use serde::{Deserialize, Serialize};
 
@@ -28,12 +29,14 @@ pub struct DeviceKpis {
     pub columns: Vec<String>,
 }
 
-impl DeviceKpis {
-    pub(crate) async fn frames(&self, ask: &mut Ask<'_>) -> Result<Vec<Frame>, Error> {
+impl Answer for DeviceKpis {
+    const LIVE: bool = true;
+
+    async fn frames(&self, ask: &mut Ask<'_>) -> Result<Vec<Frame>, Error> {
         let [from, to] = ask.window();
         let params = vec![from, to, ask.devices()];
         let table = ask
-            .table(Statement::new(include_str!("../../sql/device_kpis.sql"), params))
+            .table(Statement::new(include_str!("../../../sql/device_kpis.sql"), params))
             .await?;
         let mut fields = table_fields(table);
         let wanted: Vec<&str> = if self.columns.is_empty() {

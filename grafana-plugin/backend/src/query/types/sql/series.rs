@@ -1,72 +1,24 @@
-//! SQL that a person wrote: only where the data source allows it, always in a read-only transaction.
+//! Rows of SQL as time series: a time column, numeric columns, and text columns that tell series apart.
 
-use super::macros::{Filling, Grid, expand};
-use super::{Ask, MOST_SERIES, table_fields};
 use crate::error::Error;
 use crate::frame::columns::{Column, Held, Table};
 use crate::frame::config::{self, FieldConfig};
 use crate::frame::series::{check_cells, time_field};
 use crate::frame::{Field, Frame, Labels, Shape};
+use crate::query::ask::{Ask, MOST_SERIES};
+use crate::query::macros::{Filling, Grid};
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Float32Type, Float64Type, Int16Type, Int32Type, Int64Type, TimestampNanosecondType};
 use arrow_array::{Array, ArrayRef, Float64Array, TimestampNanosecondArray};
 use arrow_schema::DataType;
-use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::Arc;
-
-/// The query.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
-#[serde(rename_all = "camelCase", default)]
-pub struct Sql {
-    /// With macros.
-    pub raw_sql: String,
-    /// The shape of the answer.
-    pub format: Format,
-}
-
-/// The shape of the answer.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Format {
-    /// The rows as they come.
-    #[default]
-    Table,
-    /// A series for each numeric column and each combination of text columns.
-    TimeSeries,
-}
 
 /// Most cells of a grid that gaps are filled on.
 const MOST_FILLED: f64 = 100_000.0;
 
-impl Sql {
-    pub(crate) async fn frames(&self, ask: &mut Ask<'_>) -> Result<Vec<Frame>, Error> {
-        if !ask.settings.allow_sql {
-            return Err(Error::Forbidden(
-                "this data source does not allow SQL; its administrator can switch it on, or choose another query type"
-                    .to_owned(),
-            ));
-        }
-        if self.raw_sql.trim().is_empty() {
-            return Err(Error::Query("the SQL is empty".to_owned()));
-        }
-        if self.raw_sql.contains('\0') {
-            return Err(Error::Query(
-                "the SQL has a zero character in it, which PostgreSQL takes in no text; take it out".to_owned(),
-            ));
-        }
-        let expanded = expand(&self.raw_sql, ask.call)?;
-        let table = ask.foreign_table(expanded.sql).await?;
-        match self.format {
-            Format::Table => Ok(vec![Frame::table(table_fields(table))]),
-            Format::TimeSeries if table.rows == 0 => Ok(Vec::new()),
-            Format::TimeSeries => Ok(vec![series(ask, table, expanded.grid)?]),
-        }
-    }
-}
-
-/// A time column, numeric columns, and text columns that tell series apart.
-fn series(ask: &Ask<'_>, table: Table, grid: Option<Grid>) -> Result<Frame, Error> {
+/// A wide frame; `grid` says where gaps are filled.
+pub(super) fn series(ask: &Ask<'_>, table: Table, grid: Option<Grid>) -> Result<Frame, Error> {
     let named = table
         .columns
         .iter()

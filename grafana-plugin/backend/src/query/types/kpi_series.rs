@@ -1,10 +1,11 @@
 //! KPI over time: a wide frame with a labelled series for each device or group.
 
-use super::Ask;
-use super::duration::Span;
+use super::Answer;
 use crate::error::Error;
 use crate::frame::series::Rows;
 use crate::frame::{Frame, Labels, config};
+use crate::query::ask::Ask;
+use crate::query::duration::Span;
 use crate::statement::{Param, Statement};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -31,8 +32,8 @@ impl Default for KpiSeries {
     }
 }
 
-impl KpiSeries {
-    pub(crate) async fn frames(&self, ask: &mut Ask<'_>) -> Result<Vec<Frame>, Error> {
+impl Answer for KpiSeries {
+    async fn frames(&self, ask: &mut Ask<'_>) -> Result<Vec<Frame>, Error> {
         let bucket = self.bucket(ask.call.interval)?;
         let [from, to] = ask.window();
         let group_by = (!self.group_by.is_empty()).then(|| self.group_by.clone());
@@ -47,7 +48,7 @@ impl KpiSeries {
             ask.devices(),
         ];
         let table = ask
-            .table(Statement::new(include_str!("../../sql/kpi_series.sql"), params))
+            .table(Statement::new(include_str!("../../../sql/kpi_series.sql"), params))
             .await?;
         if table.rows == 0 {
             return Ok(Vec::new());
@@ -68,7 +69,9 @@ impl KpiSeries {
         };
         Ok(vec![rows.wide(&self.kpi, &present)?])
     }
+}
 
+impl KpiSeries {
     fn bucket(&self, interval: Duration) -> Result<Span, Error> {
         if matches!(self.bucket.as_str(), "" | "auto") {
             return Ok(Span::readable(interval));
