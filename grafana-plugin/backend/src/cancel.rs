@@ -22,7 +22,7 @@ pub(crate) struct Canceller {
     tls: Option<MakeRustlsConnect>,
     host: String,
     port: u16,
-    patience: Duration,
+    timeout: Duration,
 }
 
 impl Canceller {
@@ -32,13 +32,13 @@ impl Canceller {
             tls,
             host: settings.host.clone(),
             port: settings.port,
-            patience: settings.connect_timeout,
+            timeout: settings.connect_timeout,
         }
     }
 
     /// Cancels it; the signal has been given when this returns.
     pub(crate) async fn cancel(&self) -> Result<(), Error> {
-        let sent = tokio::time::timeout(self.patience, async {
+        let sent = tokio::time::timeout(self.timeout, async {
             if self.host.starts_with('/') {
                 let path = format!("{}/.s.PGSQL.{}", self.host, self.port);
                 self.send(UnixStream::connect(path).await).await
@@ -47,7 +47,7 @@ impl Canceller {
                     .await
             }
         });
-        sent.await.map_err(|_| Error::ConnectTimeout(self.patience.as_secs()))?
+        sent.await.map_err(|_| Error::ConnectTimeout(self.timeout.as_secs()))?
     }
 
     async fn send<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(

@@ -99,7 +99,7 @@ impl DataService {
             let frames = match source.session().await {
                 Ok(session) => {
                     let (parsed, call) = (Arc::clone(&parsed), call.clone());
-                    let asked = session.beside(|mut session| async move {
+                    let asked = session.on_its_thread(|mut session| async move {
                         parsed.frames(&mut session, &source.settings, &call).await
                     });
                     asked.await

@@ -31,7 +31,7 @@ impl Diagnostics for DiagnosticsService {
         let settings = Settings::from_context(request.get_ref().plugin_context.as_ref());
         let verdict = match settings {
             Ok(settings) => health::check(&self.pools, &settings).await,
-            Err(error) => health::unwell("settings", error.message(), ""),
+            Err(error) => health::unhealthy("settings", error.message(), ""),
         };
         if !verdict.healthy {
             tracing::info!(reason = verdict.reason, "health check failed");

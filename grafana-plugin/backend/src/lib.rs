@@ -40,3 +40,4 @@ pub mod session;
 pub mod settings;
 pub mod statement;
 pub mod stream;
+mod threads;

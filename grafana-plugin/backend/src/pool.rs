@@ -1,33 +1,18 @@
 //! Connections: one bounded pool a data source, closed when its settings change.
 
-use crate::cancel::Canceller;
 use crate::error::Error;
-use crate::manager::Manager;
-use crate::session::Session;
 use crate::settings::{Settings, SourceId};
-use deadpool::Runtime;
-use deadpool::managed::{Pool, PoolError, TimeoutType, Timeouts};
-use deadpool_postgres::{ManagerConfig, RecyclingMethod};
+pub use source::Source;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use tokio_postgres::NoTls;
-use tokio_postgres_rustls::MakeRustlsConnect;
+
+mod source;
 
 /// The pools of all data sources of this process, in whatever organisation.
 #[derive(Clone, Default)]
 pub struct Pools {
     sources: Arc<Mutex<HashMap<SourceId, Arc<Source>>>>,
-}
-
-/// A data source's pool and its settings.
-pub struct Source {
-    /// As they were when the pool was made.
-    pub settings: Arc<Settings>,
-    pool: Pool<Manager>,
-    /// None in the clear.
-    tls: Option<MakeRustlsConnect>,
-    used: Mutex<tokio::time::Instant>,
 }
 
 /// How a pool stands.
@@ -55,7 +40,7 @@ impl Pools {
             let same = source.settings.fingerprint == settings.fingerprint;
             // A request that was on its way when the settings changed is answered by the new ones.
             if same || source.settings.updated > settings.updated {
-                *source.used.lock().unwrap_or_else(PoisonError::into_inner) = tokio::time::Instant::now();
+                source.touch();
                 return Ok(Arc::clone(source));
             }
         }
@@ -71,8 +56,7 @@ impl Pools {
         let mut sources = self.sources.lock().unwrap_or_else(PoisonError::into_inner);
         sources.retain(|_, source| {
             source.pool.retain(|_, metrics| metrics.last_used() < idle);
-            let used = *source.used.lock().unwrap_or_else(PoisonError::into_inner);
-            let keep = used.elapsed() < forgotten || source.pool.status().size > 0;
+            let keep = source.unused_for() < forgotten || source.pool.status().size > 0;
             if !keep {
                 source.pool.close();
             }
@@ -81,7 +65,7 @@ impl Pools {
     }
 
     /// Waits until no connection is in use.
-    pub(crate) async fn quiet(&self) {
+    pub(crate) async fn until_idle(&self) {
         while self.states().iter().any(|pool| pool.available < pool.size) {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
@@ -108,69 +92,5 @@ impl Pools {
             }
         };
         sources.values().map(state).collect()
-    }
-}
-
-impl Source {
-    fn new(settings: Arc<Settings>) -> Result<Self, Error> {
-        let mut config = tokio_postgres::Config::new();
-        config
-            .host(&settings.host)
-            .port(settings.port)
-            .dbname(&settings.database)
-            .user(&settings.user)
-            .application_name("iot-kpi-grafana")
-            .connect_timeout(settings.connect_timeout);
-        if !settings.password.is_empty() {
-            config.password(&settings.password);
-        }
-        let recycle = ManagerConfig {
-            recycling_method: RecyclingMethod::Fast,
-        };
-        let tls = settings.tls().protect(&mut config)?;
-        let manager = match &tls {
-            None => deadpool_postgres::Manager::from_config(config, NoTls, recycle),
-            Some(connector) => deadpool_postgres::Manager::from_config(config, connector.clone(), recycle),
-        };
-        // By statement, not by start-up options: connection poolers between us and the server refuse those.
-        let prepare = format!(
-            "SET statement_timeout = {}; SET TimeZone = 'UTC'; SET standard_conforming_strings = on",
-            settings.statement_timeout.as_millis()
-        );
-        let pool = Pool::builder(Manager::new(manager, &prepare))
-            .max_size(settings.pool_size)
-            .runtime(Runtime::Tokio1)
-            .timeouts(Timeouts {
-                wait: Some(settings.statement_timeout + settings.connect_timeout),
-                create: Some(settings.connect_timeout),
-                recycle: Some(settings.connect_timeout),
-            })
-            .build()
-            .map_err(|error| Error::Server(error.to_string()))?;
-        Ok(Source {
-            settings,
-            pool,
-            tls,
-            used: Mutex::new(tokio::time::Instant::now()),
-        })
-    }
-
-    /// A connection, as soon as one is free.
-    ///
-    /// # Errors
-    /// When none comes free in time, or none can be opened.
-    pub async fn session(&self) -> Result<Session, Error> {
-        let object = self.pool.get().await.map_err(|error| match error {
-            PoolError::Backend(error) => error,
-            PoolError::Timeout(TimeoutType::Wait) => Error::Busy {
-                size: self.settings.pool_size,
-                seconds: (self.settings.statement_timeout + self.settings.connect_timeout).as_secs(),
-            },
-            PoolError::Timeout(_) => Error::ConnectTimeout(self.settings.connect_timeout.as_secs()),
-            PoolError::Closed => Error::Replaced,
-            other => Error::Server(other.to_string()),
-        })?;
-        let canceller = Canceller::new(object.cancel_token(), self.tls.clone(), &self.settings);
-        Ok(Session::new(object, canceller))
     }
 }

@@ -18,20 +18,23 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio_stream::wrappers::TcpListenerStream;
-use tracing_subscriber::filter::{LevelFilter, Targets};
-use tracing_subscriber::prelude::*;
+use tonic::transport::Server;
+use tonic::transport::server::Router;
 
 mod controller;
+mod log;
 
-/// What Grafana sets, so that nobody starts this program by hand and wonders.
+/// What Grafana sets in a plugin's environment; a person who starts this program by hand is told what it is instead.
 const COOKIE: (&str, &str) = ("grafana_plugin_type", "datasource");
-/// The limit of Grafana's own SDK.
+/// Longest message that is received: the limit of Grafana's own SDK.
 const INBOUND_LIMIT: usize = 16 * 1024 * 1024;
-/// Answers may be long: a million points are 16 MB.
+/// Longest answer: a million points are 16 MB.
 const OUTBOUND_LIMIT: usize = 1024 * 1024 * 1024;
-/// Grafana kills a plugin two seconds after asking it to end.
+/// How long running calls may take to end. Grafana kills a plugin two seconds after it asked it to end.
 const GRACE: Duration = Duration::from_millis(1_200);
+/// How long PostgreSQL may take to cancel the statements of calls that did not end by then.
 const CANCELLING: Duration = Duration::from_millis(500);
+/// Time between two looks for connections and pools that nobody uses.
 const TIDY_EVERY: Duration = Duration::from_secs(60);
 /// Connections unused for so long are closed.
 const IDLE: Duration = Duration::from_secs(300);
@@ -48,7 +51,7 @@ pub async fn run() -> Result<(), Error> {
             "this is the backend of the Grafana data source \"IoT KPI\"; Grafana starts it, people do not".to_owned(),
         ));
     }
-    start_log();
+    log::start();
     let listener = backend::initialize()
         .await
         .map_err(|error| Error::Server(format!("cannot listen: {error}")))?;
@@ -57,16 +60,39 @@ pub async fn run() -> Result<(), Error> {
 
 async fn serve(listener: TcpListener) -> Result<(), Error> {
     let pools = Pools::default();
-    let queries = QueryCounters::default();
     let (stop, stopped) = watch::channel(false);
-    let stop = Arc::new(stop);
+    let tidy = tokio::spawn(tidy(pools.clone()));
+    let services = services(&pools, stop, &stopped).await;
+    let incoming = TcpListenerStream::new(listener).inspect_ok(|stream| {
+        // By default TCP holds a small answer back, up to 40 ms, until the one before is acknowledged. If this fails, answers are slower.
+        let _ = stream.set_nodelay(true);
+    });
+    let overdue = async {
+        asked_to_end(stopped.clone()).await;
+        tokio::time::sleep(GRACE).await;
+    };
+    let ended = tokio::select! {
+        ended = services.serve_with_incoming_shutdown(incoming, asked_to_end(stopped.clone())) => {
+            ended.map_err(|error| Error::Server(error.to_string()))
+        }
+        () = overdue => Ok(()),
+    };
+    tidy.abort();
+    // The statements of calls that were cut off would run on in PostgreSQL if this process ended before it had them cancelled.
+    let _ = tokio::time::timeout(CANCELLING, pools.until_idle()).await;
+    pools.close();
+    ended
+}
 
+/// The services of Grafana's protocol, and go-plugin's two: health, and the one that ends this process.
+async fn services(pools: &Pools, stop: watch::Sender<bool>, stopped: &watch::Receiver<bool>) -> Router {
+    let queries = QueryCounters::default();
+    let streams = Running::default();
     let (mut health, health_service) = tonic_health::server::health_reporter();
-    // The name under which go-plugin asks.
+    // go-plugin asks for the health of "plugin".
     health
         .set_service_status("plugin", tonic_health::ServingStatus::Serving)
         .await;
-    let streams = Running::default();
     let data = DataServer::new(DataService {
         pools: pools.clone(),
         queries: queries.clone(),
@@ -83,16 +109,7 @@ async fn serve(listener: TcpListener) -> Result<(), Error> {
         stopped: stopped.clone(),
         running: streams,
     });
-    let tidy = tokio::spawn({
-        let pools = pools.clone();
-        async move {
-            loop {
-                tokio::time::sleep(TIDY_EVERY).await;
-                pools.tidy(IDLE, FORGOTTEN);
-            }
-        }
-    });
-    let server = tonic::transport::Server::builder()
+    Server::builder()
         .add_service(health_service)
         .add_service(
             data.max_decoding_message_size(INBOUND_LIMIT)
@@ -105,46 +122,17 @@ async fn serve(listener: TcpListener) -> Result<(), Error> {
         )
         .add_service(stream.max_decoding_message_size(INBOUND_LIMIT))
         .add_service(diagnostics.max_decoding_message_size(INBOUND_LIMIT))
-        .add_service(controller::Controller::new(Arc::clone(&stop)));
-    let incoming = TcpListenerStream::new(listener).inspect_ok(|stream| {
-        // Without this a small answer waits 40 ms for the acknowledgement of the one before. It works without, too.
-        let _ = stream.set_nodelay(true);
-    });
-    let (mut asked, mut asked_too) = (stopped.clone(), stopped);
-    let graceful = server.serve_with_incoming_shutdown(incoming, async move {
-        // An error would mean that nobody can ask any more.
-        let _ = asked.wait_for(|stop| *stop).await;
-    });
-    let overdue = async {
-        let _ = asked_too.wait_for(|stop| *stop).await;
-        tokio::time::sleep(GRACE).await;
-    };
-    let ended = tokio::select! {
-        ended = graceful => ended.map_err(|error| Error::Server(error.to_string())),
-        () = overdue => Ok(()),
-    };
-    tidy.abort();
-    // Statements that were cut off are being cancelled in PostgreSQL.
-    let _ = tokio::time::timeout(CANCELLING, pools.quiet()).await;
-    pools.close();
-    ended
+        .add_service(controller::Controller::new(Arc::new(stop)))
 }
 
-/// Log lines as Grafana reads them, on stderr; stdout is for the handshake.
-fn start_log() {
-    let wanted = std::env::var("RUST_LOG")
-        .ok()
-        .and_then(|level| level.parse::<Targets>().ok());
-    let wanted = wanted.unwrap_or_else(|| Targets::new().with_default(LevelFilter::INFO));
-    // The libraries below log what passes through them, secrets too, at their lower levels.
-    let ours = |level: LevelFilter| {
-        Targets::new()
-            .with_target("iot_kpi_grafana", level)
-            .with_default(LevelFilter::WARN)
-    };
-    tracing_subscriber::registry()
-        .with(backend::layer())
-        .with(wanted)
-        .with(ours(LevelFilter::TRACE))
-        .init();
+async fn asked_to_end(mut stopped: watch::Receiver<bool>) {
+    // It fails only when the service that ends this process is gone, and that is an end too.
+    let _ = stopped.wait_for(|stop| *stop).await;
+}
+
+async fn tidy(pools: Pools) {
+    loop {
+        tokio::time::sleep(TIDY_EVERY).await;
+        pools.tidy(IDLE, FORGOTTEN);
+    }
 }

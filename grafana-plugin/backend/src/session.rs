@@ -3,15 +3,16 @@
 use crate::cancel::Canceller;
 use crate::error::Error;
 use crate::frame::columns::{Columns, Table};
-use crate::manager::{self, Manager};
+use crate::manager::Manager;
 use crate::statement::Statement;
+use crate::threads;
 use deadpool::managed::Object;
 use futures_util::TryStreamExt;
 use std::time::Duration;
 use tokio_postgres::Row;
 
-/// How long a cancelled connection gets to come back to its senses.
-const CANCEL_PATIENCE: Duration = Duration::from_secs(5);
+/// How long a cancelled statement may take to end; then its connection is closed instead.
+const CANCEL_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A connection in use. Dropped in the middle of a statement, it has PostgreSQL cancel it.
 pub struct Session {
@@ -33,21 +34,21 @@ impl Session {
         self.object.as_ref().ok_or(Error::Replaced)
     }
 
-    /// Does something with a session where its connection lives: the more rows it reads, the more that saves.
+    /// Uses a session on the thread of its connection: what reads rows elsewhere is woken across threads for each packet of them.
     ///
     /// # Errors
-    /// As what is done.
-    pub async fn beside<T, E, F>(self, work: impl FnOnce(Session) -> F) -> Result<T, E>
+    /// As `work`.
+    pub async fn on_its_thread<T, E, F>(self, work: impl FnOnce(Session) -> F) -> Result<T, E>
     where
         T: Send + 'static,
         E: From<Error> + Send + 'static,
         F: Future<Output = Result<T, E>> + Send + 'static,
     {
         let thread = self.client()?.thread().clone();
-        manager::on(&thread, work(self)).await
+        threads::run_on(&thread, work(self)).await
     }
 
-    /// Runs a statement; its rows, at most `limit`, as columns.
+    /// Runs a statement: its rows as columns, `limit` at most.
     ///
     /// # Errors
     /// As PostgreSQL says, and when a value does not fit into a frame.
@@ -65,18 +66,18 @@ impl Session {
     ///
     /// # Errors
     /// As [`Session::table`], and when the statement gives no rows.
-    pub async fn foreign_table(&mut self, sql: &str, limit: usize) -> Result<Table, Error> {
+    pub async fn untrusted_table(&mut self, sql: &str, limit: usize) -> Result<Table, Error> {
         self.busy = true;
         let begun = self.client()?.batch_execute("BEGIN READ ONLY").await;
         self.settle(begun)?;
         self.busy = true;
-        let table = self.fetch_foreign(sql, limit).await;
+        let table = self.fetch_untrusted(sql, limit).await;
         let table = self.finish(table).await;
         if self.object.is_none() {
             return table;
         }
         self.busy = true;
-        // What a person set is undone by the rollback, what they locked or prepared by the rest.
+        // The rollback undoes settings; advisory locks and LISTEN outlive it, and the next user of this connection must not find them.
         let undone = self
             .client()?
             .batch_execute("ROLLBACK; SELECT pg_advisory_unlock_all(); UNLISTEN *")
@@ -88,7 +89,7 @@ impl Session {
         table
     }
 
-    async fn fetch_foreign(&self, sql: &str, limit: usize) -> Result<Table, Error> {
+    async fn fetch_untrusted(&self, sql: &str, limit: usize) -> Result<Table, Error> {
         let prepared = self.client()?.prepare(sql).await?;
         if prepared.columns().is_empty() {
             return Err(Error::Query(
@@ -117,7 +118,7 @@ impl Session {
         Ok(columns.finish(None))
     }
 
-    /// Runs a statement for its rows, few of them.
+    /// Runs a statement that gives few rows.
     ///
     /// # Errors
     /// As PostgreSQL says.
@@ -135,7 +136,7 @@ impl Session {
         self.settle(rows)
     }
 
-    /// The result of a statement that has ended.
+    /// Takes the result of a statement that has ended: nothing is left to cancel.
     fn settle<T>(&mut self, result: Result<T, tokio_postgres::Error>) -> Result<T, Error> {
         self.busy = false;
         let result = result.map_err(Error::Database);
@@ -145,7 +146,7 @@ impl Session {
         result
     }
 
-    /// A result after which rows may still be on their way.
+    /// Takes a result after which rows may still be on their way: those that nobody reads are cancelled.
     async fn finish(&mut self, result: Result<Table, Error>) -> Result<Table, Error> {
         let unread = match &result {
             Ok(table) => table.cut.is_some(),
@@ -153,7 +154,7 @@ impl Session {
         };
         if unread {
             if let Some(object) = &self.object {
-                quieten(object, &self.canceller).await?;
+                cancel_and_wait(object, &self.canceller).await?;
             }
         } else if result.as_ref().is_err_and(Error::wants_new_connection) {
             self.discard();
@@ -178,18 +179,18 @@ impl Drop for Session {
             return;
         }
         let canceller = self.canceller.clone();
-        // The connection stays counted in its pool until it is quiet again.
+        // Until the statement has ended, the pool counts the connection as in use.
         runtime.spawn(async move {
-            let quiet = tokio::time::timeout(CANCEL_PATIENCE, quieten(&object, &canceller)).await;
-            if !matches!(quiet, Ok(Ok(()))) {
+            let cancelled = tokio::time::timeout(CANCEL_TIMEOUT, cancel_and_wait(&object, &canceller)).await;
+            if !matches!(cancelled, Ok(Ok(()))) {
                 drop(Object::take(object));
             }
         });
     }
 }
 
-/// Cancels what runs on a connection, and waits until it is ready for the next statement.
-async fn quieten(object: &Object<Manager>, canceller: &Canceller) -> Result<(), Error> {
+/// Cancels what runs on a connection, and waits until the next statement may run on it.
+async fn cancel_and_wait(object: &Object<Manager>, canceller: &Canceller) -> Result<(), Error> {
     tracing::debug!("cancelling a statement");
     canceller.cancel().await?;
     // The first one waits for the statement's end, and may itself be what is cancelled.

@@ -3,11 +3,15 @@
 use crate::error::Error;
 use grafana_plugin_sdk::pluginv2::{DataSourceInstanceSettings, PluginContext};
 use iot_kpi_connection::tls::{Mode, Tls};
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 use sha2::{Digest, Sha256};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
+
+#[cfg(fuzzing)]
+pub(crate) use json::read;
+mod json;
 
 /// How a connection is protected, as libpq names it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -22,46 +26,6 @@ pub enum TlsMode {
     /// TLS; the certificate must be signed by the CA and name the host.
     #[default]
     VerifyFull,
-}
-
-/// The part that Grafana keeps in the open, `jsonData`.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-struct Open {
-    host: String,
-    #[serde(deserialize_with = "lenient_number")]
-    port: Option<u64>,
-    database: String,
-    user: String,
-    tls_mode: TlsMode,
-    #[serde(deserialize_with = "lenient_number")]
-    pool_size: Option<u64>,
-    #[serde(deserialize_with = "lenient_number")]
-    connect_timeout: Option<u64>,
-    #[serde(deserialize_with = "lenient_number")]
-    statement_timeout: Option<u64>,
-    #[serde(deserialize_with = "lenient_number")]
-    row_limit: Option<u64>,
-    allow_sql: bool,
-    allow_writes: bool,
-}
-
-impl Default for Open {
-    fn default() -> Self {
-        Open {
-            host: String::new(),
-            port: None,
-            database: String::new(),
-            user: String::new(),
-            tls_mode: TlsMode::VerifyFull,
-            pool_size: None,
-            connect_timeout: None,
-            statement_timeout: None,
-            row_limit: None,
-            allow_sql: false,
-            allow_writes: false,
-        }
-    }
 }
 
 /// Which data source. Grafana keeps a uid unique within an organisation only, and one process serves all organisations:
@@ -149,7 +113,7 @@ impl Settings {
     }
 
     fn from_instance(id: SourceId, instance: &DataSourceInstanceSettings) -> Result<Self, Error> {
-        let open = parse_open(&instance.json_data)?;
+        let open = json::parse(&instance.json_data)?;
         let secret = |name: &str| {
             let value = instance.decrypted_secure_json_data.get(name);
             value.cloned().unwrap_or_default()
@@ -182,23 +146,6 @@ impl Settings {
     }
 }
 
-/// For the fuzzers: whether it can be read.
-#[cfg(fuzzing)]
-pub(crate) fn read(json: &[u8]) {
-    let _ = parse_open(json);
-}
-
-fn parse_open(json: &[u8]) -> Result<Open, Error> {
-    if json.is_empty() {
-        return Ok(Open::default());
-    }
-    serde_json::from_slice(json).map_err(|error| Error::Setting {
-        setting: "jsonData",
-        problem: format!("cannot be read ({error})"),
-        remedy: "open the data source's settings and save them again",
-    })
-}
-
 fn required(setting: &'static str, value: String, remedy: &'static str) -> Result<String, Error> {
     let value = value.trim().to_owned();
     if value.is_empty() {
@@ -221,23 +168,6 @@ fn bounded(setting: &'static str, value: Option<u64>, preset: u64, least: u64, m
         problem: format!("is {value}, but must be from {least} to {most}"),
         remedy: "correct it, or clear the field for the default",
     })
-}
-
-/// A number, also one that came as text from a provisioning file's variable; empty is none.
-fn lenient_number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
-    #[derive(Deserialize)]
-    #[serde(untagged)]
-    enum Either {
-        Number(u64),
-        Text(String),
-        Nothing(()),
-    }
-    match Either::deserialize(deserializer)? {
-        Either::Number(number) => Ok(Some(number)),
-        Either::Text(text) if text.trim().is_empty() => Ok(None),
-        Either::Text(text) => text.trim().parse().map(Some).map_err(serde::de::Error::custom),
-        Either::Nothing(()) => Ok(None),
-    }
 }
 
 fn fingerprint(instance: &DataSourceInstanceSettings) -> [u8; 32] {

@@ -3,7 +3,7 @@
 use super::{Call, Query, legend};
 use crate::error::Error;
 use crate::frame::columns::{Cut, MOST_BYTES, Table};
-use crate::frame::{Field, Frame, Labels, Notice, Stat, config};
+use crate::frame::{Field, Frame, Labels, Notice, Stat, config, units};
 use crate::session::Session;
 use crate::settings::Settings;
 use crate::statement::{Param, Statement};
@@ -54,8 +54,8 @@ impl<'a> Ask<'a> {
     }
 
     /// As [`Ask::table`], for SQL that a person wrote.
-    pub(crate) async fn foreign_table(&mut self, sql: String) -> Result<Table, Error> {
-        let table = self.session.foreign_table(&sql, self.settings.row_limit).await?;
+    pub(crate) async fn untrusted_table(&mut self, sql: String) -> Result<Table, Error> {
+        let table = self.session.untrusted_table(&sql, self.settings.row_limit).await?;
         self.executed = sql;
         self.count(&table);
         Ok(table)
@@ -67,7 +67,7 @@ impl<'a> Ask<'a> {
         let statement = Statement::new(include_str!("../../sql/metric_unit.sql"), params);
         let rows = self.session.rows(&statement).await?;
         let unit: Option<String> = rows.first().map(|row| row.try_get(0)).transpose()?.flatten();
-        Ok(unit.and_then(|unit| config::metric_unit(&unit)))
+        Ok(unit.and_then(|unit| units::of_metric(&unit)))
     }
 
     fn count(&mut self, table: &Table) {

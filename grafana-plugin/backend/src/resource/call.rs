@@ -80,7 +80,7 @@ impl Asked {
                 body: body.clone(),
             };
             let answered = match source.session().await {
-                Ok(session) => session.beside(|session| answerer(call(session))).await,
+                Ok(session) => session.on_its_thread(|session| answerer(call(session))).await,
                 Err(error) => Err(error.into()),
             };
             match answered {

@@ -1,6 +1,8 @@
 //! What each macro becomes, what is refused, and that no text whatever takes long or ends the process.
 
+use super::replacement::instant;
 use super::*;
+use chrono::DateTime;
 use proptest::prelude::*;
 use std::time::Duration;
 

@@ -50,7 +50,7 @@ impl Answer for Sql {
             ));
         }
         let expanded = expand(&self.raw_sql, ask.call)?;
-        let table = ask.foreign_table(expanded.sql).await?;
+        let table = ask.untrusted_table(expanded.sql).await?;
         match self.format {
             Format::Table => Ok(vec![Frame::table(table_fields(table))]),
             Format::TimeSeries if table.rows == 0 => Ok(Vec::new()),
