@@ -74,6 +74,11 @@ const KNOWN: &[Known] = &[
         "up time of all devices / (up + down) of all devices",
     ),
     count("live", "Live", "devices that a heartbeat proves alive"),
+    count(
+        "unknown",
+        "Unknown now",
+        "devices of which nobody can tell whether they are alive",
+    ),
     count("devices", "Devices", "devices in the group"),
     count("required", "Required", "devices that should be working"),
     seconds("up_time", "Up", "time required, observed and working"),
@@ -184,3 +189,31 @@ const KNOWN: &[Known] = &[
         "modified z-score: robust standard deviations from the usual value",
     ),
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kpi_of_the_catalogue_has_a_unit_and_a_meaning() {
+        for kpi in &kpi_core::catalogue::KPIS {
+            let known = find(kpi.name).unwrap_or_else(|| panic!("{} is not known", kpi.name));
+            assert!(
+                known.unit.is_some() && !known.title.is_empty() && !known.description.is_empty(),
+                "{}",
+                kpi.name
+            );
+        }
+    }
+
+    #[test]
+    fn each_column_is_there_once() {
+        for (index, known) in KNOWN.iter().enumerate() {
+            assert!(
+                !KNOWN[..index].iter().any(|other| other.name == known.name),
+                "{}",
+                known.name
+            );
+        }
+    }
+}
