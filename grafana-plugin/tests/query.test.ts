@@ -17,7 +17,7 @@ describe('saved queries', () => {
   });
 
   test('there is one for each type', () => {
-    const types = files.map((file) => JSON.parse(readFileSync(join(FIXTURES, file), 'utf8')).saved.queryType);
+    const types = files.map((file) => JSON.parse(readFileSync(join(FIXTURES, file), 'utf8')).normal.queryType);
     expect(new Set(types)).toEqual(new Set(Object.keys(QUERY_TYPES)));
   });
 });

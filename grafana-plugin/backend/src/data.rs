@@ -47,11 +47,12 @@ impl Data for DataService {
                 return Ok(Response::new(QueryDataResponse { responses }));
             }
         };
+        let is_alert = is_alert_rule(request.headers.keys());
         // Dropped when Grafana cancels the call: each task ends, and its session has PostgreSQL cancel the statement.
         let mut tasks = JoinSet::new();
         for query in request.queries {
             let (service, settings) = (self.clone(), Arc::clone(&settings));
-            tasks.spawn(async move { (query.ref_id.clone(), service.answer(settings, query).await) });
+            tasks.spawn(async move { (query.ref_id.clone(), service.answer(settings, query, is_alert).await) });
         }
         let mut stopped = self.stopped.clone();
         loop {
@@ -68,8 +69,8 @@ impl Data for DataService {
 }
 
 impl DataService {
-    async fn answer(&self, settings: Arc<Settings>, query: DataQuery) -> DataResponse {
-        let answer = self.frames(settings, &query).await;
+    async fn answer(&self, settings: Arc<Settings>, query: DataQuery, is_alert: bool) -> DataResponse {
+        let answer = self.frames(settings, &query, is_alert).await;
         self.queries.count(answer.is_ok());
         match answer {
             Ok(frames) => DataResponse {
@@ -89,9 +90,9 @@ impl DataService {
         }
     }
 
-    async fn frames(&self, settings: Arc<Settings>, query: &DataQuery) -> Result<Vec<Vec<u8>>, Error> {
+    async fn frames(&self, settings: Arc<Settings>, query: &DataQuery, is_alert: bool) -> Result<Vec<Vec<u8>>, Error> {
         let parsed = Arc::new(Query::parse(&query.json)?);
-        let call = call(query)?;
+        let call = call(query, is_alert)?;
         let channel = Channel::of_panel(&parsed, &call, Utc::now());
         let mut second_try = false;
         loop {
@@ -123,8 +124,16 @@ impl DataService {
     }
 }
 
+/// Whether the headers of a call say that an alert rule makes it; Grafana puts `http_` before those that came by HTTP.
+pub(crate) fn is_alert_rule<'a>(headers: impl IntoIterator<Item = &'a String>) -> bool {
+    let mut names = headers
+        .into_iter()
+        .map(|name| name.strip_prefix("http_").unwrap_or(name));
+    names.any(|name| name.eq_ignore_ascii_case("FromAlert"))
+}
+
 /// What Grafana says beside the query's JSON.
-fn call(query: &DataQuery) -> Result<Call, Error> {
+fn call(query: &DataQuery, is_alert: bool) -> Result<Call, Error> {
     let range = query.time_range.as_ref();
     let range = range.ok_or_else(|| Error::Query("the query has no time range".to_owned()))?;
     let time = |ms: i64| {
@@ -139,6 +148,7 @@ fn call(query: &DataQuery) -> Result<Call, Error> {
         to,
         interval: Duration::from_millis(query.interval_ms.clamp(1, i64::from(i32::MAX)).unsigned_abs()),
         max_points: query.max_data_points.clamp(1, 1_000_000) as i32,
+        is_alert,
     })
 }
 

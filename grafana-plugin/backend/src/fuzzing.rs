@@ -20,6 +20,7 @@ pub fn sql(sql: &str) {
         to: from + TimeDelta::days(1),
         interval: Duration::from_secs(30),
         max_points: 500,
+        is_alert: false,
     };
     let _ = macros::expand(sql, &call);
 }

@@ -7,6 +7,9 @@ use serde_json::{Value, json};
 /// The version of the queries that this plugin writes.
 pub const SCHEMA_VERSION: u32 = 2;
 
+/// The type of a query that names none, as *New alert rule* sends it before a field is touched. The front end has the same.
+const DEFAULT_TYPE: &str = "kpi_series";
+
 /// From each version to the next, the first from 1 to 2.
 const STEPS: [fn(&mut Value); SCHEMA_VERSION as usize - 1] = [filters_have_values];
 
@@ -31,6 +34,10 @@ pub(super) fn migrate(mut query: Value) -> Result<Value, Error> {
     }
     if let Some(query) = query.as_object_mut() {
         query.insert("schemaVersion".to_owned(), json!(SCHEMA_VERSION));
+        let named = query.get("queryType").is_some_and(|name| !name.is_null() && name != "");
+        if !named {
+            query.insert("queryType".to_owned(), json!(DEFAULT_TYPE));
+        }
     }
     Ok(query)
 }

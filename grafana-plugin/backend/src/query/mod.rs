@@ -1,5 +1,6 @@
 //! Queries: which devices ([`devices`]), and what about them ([`types`]). A query's JSON is written by the front end and kept in dashboards and alert rules, so it has a version.
 
+mod alert;
 mod ask;
 pub mod devices;
 pub mod duration;
@@ -54,6 +55,8 @@ pub struct Call {
     pub interval: Duration,
     /// Most points that the panel can show.
     pub max_points: i32,
+    /// Whether an alert rule asks, and no panel.
+    pub is_alert: bool,
 }
 
 impl Query {

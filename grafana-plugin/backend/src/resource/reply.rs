@@ -134,7 +134,9 @@ impl Problem {
     }
 
     fn reply(self) -> Reply {
-        let mut value = json!({"type": "about:blank", "title": self.title, "status": self.status.as_u16(), "detail": shortened(&self.detail)});
+        let mut value = json!({
+            "type": "about:blank", "title": self.title, "status": self.status.as_u16(), "detail": shortened(&self.detail),
+        });
         if let Some(field) = self.field {
             value["field"] = json!(shortened(&field));
         }

@@ -1,6 +1,7 @@
 //! Who may write: whoever may see a data source may call all its routes, so those that write look at who calls.
 
 use super::reply::Problem;
+use crate::data::is_alert_rule;
 use crate::settings::Settings;
 use grafana_plugin_sdk::pluginv2::{PluginContext, StringList};
 use std::collections::HashMap;
@@ -14,7 +15,7 @@ pub(super) struct Caller {
 
 impl Caller {
     pub(super) fn of(context: Option<PluginContext>, headers: &HashMap<String, StringList>) -> Self {
-        let is_alert_rule = headers.keys().any(|name| name.eq_ignore_ascii_case("FromAlert"));
+        let is_alert_rule = is_alert_rule(headers.keys());
         Caller { context, is_alert_rule }
     }
 

@@ -77,6 +77,7 @@ impl Channel {
             to,
             interval: PERIOD,
             max_points: 1_000,
+            is_alert: false,
         };
         let frames = self.query.frames(&mut session, &source.settings, &call).await?;
         let mut frame = frames.into_iter().next().unwrap_or_default();

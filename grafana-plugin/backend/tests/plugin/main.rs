@@ -3,6 +3,7 @@
 // A test's panic is its verdict, and an error is what gRPC makes it.
 #![allow(clippy::unwrap_used, clippy::result_large_err)]
 
+mod alerts;
 mod columns;
 mod dashboards;
 mod described;

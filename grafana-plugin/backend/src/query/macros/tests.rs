@@ -12,6 +12,7 @@ fn expand_it(sql: &str) -> Result<Expanded, Error> {
         to: DateTime::from_timestamp_millis(1_704_070_800_000).unwrap(),
         interval: Duration::from_secs(60),
         max_points: 100,
+        is_alert: false,
     };
     expand(sql, &call)
 }

@@ -3,6 +3,7 @@
 use super::Answer;
 use crate::error::Error;
 use crate::frame::{Field, Frame};
+use crate::query::alert;
 use crate::query::ask::{Ask, table_fields};
 use crate::statement::{Param, Statement};
 use serde::{Deserialize, Serialize};
@@ -31,6 +32,12 @@ impl Default for Anomalies {
 
 impl Answer for Anomalies {
     async fn frames(&self, ask: &mut Ask<'_>) -> Result<Vec<Frame>, Error> {
+        if ask.call.is_alert {
+            return Err(alert::refusal(
+                "anomalies are a list of what happened",
+                "ask Metric, or SQL that counts them by device",
+            ));
+        }
         let [from, to] = ask.window();
         let params = vec![
             Param::Text(Some(self.metric.clone())),

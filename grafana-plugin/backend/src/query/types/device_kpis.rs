@@ -3,6 +3,7 @@
 use super::Answer;
 use crate::error::{Error, shown};
 use crate::frame::Frame;
+use crate::query::alert;
 use crate::query::ask::{Ask, table_fields};
 use crate::statement::Statement;
 use serde::{Deserialize, Serialize};
@@ -21,6 +22,9 @@ const PRESET: [&str; 10] = [
     "last_measured",
 ];
 
+/// What tells the devices of an alert rule apart. Not their status: another status would be another alert.
+const LABELS: [&str; 4] = ["device_id", "name", "device_type", "location"];
+
 /// The query.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase", default)]
@@ -38,18 +42,26 @@ impl Answer for DeviceKpis {
         let table = ask
             .table(Statement::new(include_str!("../../../sql/device_kpis.sql"), params))
             .await?;
-        let mut fields = table_fields(table);
         let wanted: Vec<&str> = if self.columns.is_empty() {
             PRESET.to_vec()
         } else {
             self.columns.iter().map(String::as_str).collect()
         };
+        let is_unknown = |name: &&&str| !table.columns.iter().any(|column| column.name == **name);
+        if let Some(name) = wanted.iter().find(is_unknown) {
+            return Err(Error::Query(format!("device KPIs have no column \"{}\"", shown(name))));
+        }
+        if ask.call.is_alert {
+            let devices = ask.series_shown(table.rows);
+            let number = alert::only_number(&table, &wanted)?;
+            return Ok(vec![alert::numbers(&table, devices, number, &LABELS)]);
+        }
+        let mut fields = table_fields(table);
         let mut chosen = Vec::with_capacity(wanted.len());
         for name in wanted {
-            match fields.iter().position(|field| field.name == name) {
-                Some(index) => chosen.push(fields.remove(index)),
-                None if chosen.iter().any(|field: &crate::frame::Field| field.name == name) => {}
-                None => return Err(Error::Query(format!("device KPIs have no column \"{}\"", shown(name)))),
+            // One that was chosen twice is there already.
+            if let Some(index) = fields.iter().position(|field| field.name == name) {
+                chosen.push(fields.remove(index));
             }
         }
         Ok(vec![Frame::table(chosen)])

@@ -4,11 +4,11 @@ use super::{Answer, Rows};
 use crate::error::{Error, shown};
 use crate::frame::columns::Table;
 use crate::frame::{Field, Frame, Labels, Shape, config};
+use crate::query::alert;
 use crate::query::ask::{Ask, table_fields};
 use crate::statement::{Param, Statement};
 use arrow_array::cast::AsArray;
-use arrow_array::types::{Float64Type, Int64Type};
-use arrow_array::{Array, ArrayRef, Float64Array, StringArray};
+use arrow_array::{Array, Float64Array, StringArray};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
@@ -57,31 +57,36 @@ impl Answer for FleetKpis {
             .table(Statement::new(include_str!("../../../sql/fleet_kpis.sql"), params))
             .await?;
         let preset = Self::default().kpis;
-        let asked = if self.kpis.is_empty() { &preset } else { &self.kpis };
-        let mut kpis: Vec<&str> = Vec::new();
-        for kpi in asked {
-            if !table.columns.iter().any(|column| column.name == *kpi) {
-                return Err(Error::Query(format!("fleet KPIs have no column \"{}\"", shown(kpi))));
-            }
-            if !kpis.contains(&kpi.as_str()) {
-                kpis.push(kpi);
-            }
+        let kpis = chosen(if self.kpis.is_empty() { &preset } else { &self.kpis }, &table)?;
+        if ask.call.is_alert {
+            alert::only_number(&table, &kpis)?;
         }
-        match self.format {
-            Format::Numbers => Ok(vec![Frame::shaped(
-                Shape::NumericWide,
-                self.numbers(ask, &kpis, &table),
-            )]),
-            Format::Table => {
-                let group = (!self.group_by.is_empty()).then_some("group_value");
-                let wanted: Vec<&str> = group.into_iter().chain(kpis).collect();
-                let mut fields = table_fields(table);
-                fields.retain(|field| wanted.contains(&field.name.as_str()));
-                fields.sort_by_key(|field| wanted.iter().position(|name| *name == field.name));
-                Ok(vec![Frame::table(fields)])
-            }
+        // A rule that was saved with the format table compares numbers all the same.
+        if ask.call.is_alert || self.format == Format::Numbers {
+            let numbers = self.numbers(ask, &kpis, &table);
+            return Ok(vec![Frame::shaped(Shape::NumericWide, numbers)]);
+        }
+        let group = (!self.group_by.is_empty()).then_some("group_value");
+        let wanted: Vec<&str> = group.into_iter().chain(kpis).collect();
+        let mut fields = table_fields(table);
+        fields.retain(|field| wanted.contains(&field.name.as_str()));
+        fields.sort_by_key(|field| wanted.iter().position(|name| *name == field.name));
+        Ok(vec![Frame::table(fields)])
+    }
+}
+
+/// The KPIs that were asked for, each once.
+fn chosen<'a>(asked: &'a [String], table: &Table) -> Result<Vec<&'a str>, Error> {
+    let mut kpis: Vec<&str> = Vec::new();
+    for kpi in asked {
+        if !table.columns.iter().any(|column| column.name == *kpi) {
+            return Err(Error::Query(format!("fleet KPIs have no column \"{}\"", shown(kpi))));
+        }
+        if !kpis.contains(&kpi.as_str()) {
+            kpis.push(kpi);
         }
     }
+    Ok(kpis)
 }
 
 impl FleetKpis {
@@ -110,7 +115,7 @@ impl FleetKpis {
                     name: column.name.clone(),
                     config: config.named(ask.legend(&preset, group, title, &labels)),
                     labels,
-                    array: Arc::new(Float64Array::from(vec![number(&column.array, row)])),
+                    array: Arc::new(Float64Array::from(vec![alert::as_float(&column.array, row)])),
                 });
             }
         }
@@ -123,17 +128,4 @@ fn group_name(groups: Option<&StringArray>, row: usize) -> &str {
         Some(groups) if groups.is_valid(row) => groups.value(row),
         _ => "none",
     }
-}
-
-/// A count or a ratio as a float.
-fn number(array: &ArrayRef, row: usize) -> Option<f64> {
-    if array.is_null(row) {
-        return None;
-    }
-    let float = array.as_primitive_opt::<Float64Type>().map(|values| values.value(row));
-    float.or_else(|| {
-        array
-            .as_primitive_opt::<Int64Type>()
-            .map(|values| values.value(row) as f64)
-    })
 }

@@ -3,6 +3,7 @@
 use super::Answer;
 use crate::error::Error;
 use crate::frame::Frame;
+use crate::query::alert;
 use crate::query::ask::{Ask, table_fields};
 use crate::query::duration::Span;
 use crate::statement::{Param, Statement};
@@ -31,6 +32,12 @@ pub enum Format {
 
 impl Answer for Outages {
     async fn frames(&self, ask: &mut Ask<'_>) -> Result<Vec<Frame>, Error> {
+        if ask.call.is_alert {
+            return Err(alert::refusal(
+                "outages are a list of what happened",
+                "ask Device KPIs for failures, down_time or longest_outage",
+            ));
+        }
         let least = if self.min_outage.trim().is_empty() {
             0.0
         } else {

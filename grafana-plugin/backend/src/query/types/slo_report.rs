@@ -3,9 +3,13 @@
 use super::{Answer, Rows};
 use crate::error::Error;
 use crate::frame::Frame;
+use crate::query::alert;
 use crate::query::ask::{Ask, table_fields};
 use crate::statement::Statement;
 use serde::{Deserialize, Serialize};
+
+/// What tells the objectives of an alert rule apart.
+const LABELS: [&str; 4] = ["slo_id", "kpi", "scope_kind", "scope_value"];
 
 /// The query.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
@@ -21,6 +25,11 @@ impl Answer for SloReport {
         let table = ask
             .table(Statement::new(include_str!("../../../sql/slo_report.sql"), params))
             .await?;
+        if ask.call.is_alert {
+            let objectives = ask.series_shown(table.rows);
+            let burn_rate = alert::only_number(&table, &["burn_rate"])?;
+            return Ok(vec![alert::numbers(&table, objectives, burn_rate, &LABELS)]);
+        }
         let mut fields = table_fields(table);
         for field in fields.iter_mut().filter(|field| field.name == "value") {
             field.config.display_name = Some("Value".to_owned());

@@ -3,6 +3,7 @@
 use super::{Answer, Rows};
 use crate::error::Error;
 use crate::frame::Frame;
+use crate::frame::columns::{Held, Table};
 use crate::query::ask::{Ask, table_fields};
 use crate::query::macros::expand;
 use serde::{Deserialize, Serialize};
@@ -51,10 +52,38 @@ impl Answer for Sql {
         }
         let expanded = expand(&self.raw_sql, ask.call)?;
         let table = ask.untrusted_table(expanded.sql).await?;
+        if ask.call.is_alert && self.format == Format::Table {
+            comparable(&table)?;
+        }
         match self.format {
             Format::Table => Ok(vec![Frame::table(table_fields(table))]),
             Format::TimeSeries if table.rows == 0 => Ok(Vec::new()),
             Format::TimeSeries => Ok(vec![series(ask, table, expanded.grid)?]),
         }
     }
+}
+
+/// Fails for a table that Grafana cannot compare: it takes numbers by time, or one number that texts tell apart.
+fn comparable(table: &Table) -> Result<(), Error> {
+    let count = |held: &[Held]| {
+        table
+            .columns
+            .iter()
+            .filter(|column| held.contains(&column.kind))
+            .count()
+    };
+    let (times, texts) = (count(&[Held::Time]), count(&[Held::Text]));
+    let numbers = count(&[Held::Number, Held::Duration]);
+    if times > 0 && texts > 0 {
+        return Err(Error::Query(
+            "an alert rule cannot compare a table with times and texts; choose the format time series".to_owned(),
+        ));
+    }
+    if times == 0 && (numbers != 1 || count(&[Held::Truth]) > 0) {
+        return Err(Error::Query(format!(
+            "an alert rule compares one number that texts tell apart, but the SQL gives {numbers} columns of numbers; \
+             select one, and cast what tells rows apart to text"
+        )));
+    }
+    Ok(())
 }

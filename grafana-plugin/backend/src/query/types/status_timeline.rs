@@ -5,6 +5,7 @@ use crate::error::Error;
 use crate::frame::config::{FieldConfig, state_mappings};
 use crate::frame::series::time_field;
 use crate::frame::{Field, Frame, Labels};
+use crate::query::alert;
 use crate::query::ask::{Ask, MOST_SERIES};
 use crate::statement::Statement;
 use arrow_array::cast::AsArray;
@@ -27,6 +28,12 @@ struct Line {
 
 impl Answer for StatusTimeline {
     async fn frames(&self, ask: &mut Ask<'_>) -> Result<Vec<Frame>, Error> {
+        if ask.call.is_alert {
+            return Err(alert::refusal(
+                "a status timeline is text",
+                "ask KPI over time for availability, or Device KPIs for live",
+            ));
+        }
         let [from, to] = ask.window();
         let params = vec![from, to, ask.devices()];
         let table = ask
