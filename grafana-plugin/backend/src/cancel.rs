@@ -36,7 +36,7 @@ impl Canceller {
         }
     }
 
-    /// Cancels it; the signal has been given when this returns.
+    /// Cancels it. When this returns, PostgreSQL has signalled the session, and a later statement is safe.
     pub(crate) async fn cancel(&self) -> Result<(), Error> {
         let sent = tokio::time::timeout(self.timeout, async {
             if self.host.starts_with('/') {
@@ -91,7 +91,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for UntilClosed<S> {
         let mut rest = [0_u8; 64];
         loop {
             let mut buffer = ReadBuf::new(&mut rest);
-            // A reset is an end too.
+            // A connection that is reset is closed as well.
             let read = ready!(Pin::new(&mut self.0).poll_read(cx, &mut buffer));
             if read.is_err() || buffer.filled().is_empty() {
                 return Poll::Ready(Ok(()));

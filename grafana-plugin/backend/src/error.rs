@@ -70,7 +70,7 @@ pub enum Error {
         /// The value and what is wrong with it.
         problem: String,
     },
-    /// PostgreSQL's own word, or none where it could not be reached.
+    /// What PostgreSQL reports, or why it cannot be reached.
     #[error("{}", describe(.0))]
     Database(#[from] tokio_postgres::Error),
     /// A TLS key or certificate that cannot be used.
@@ -118,7 +118,7 @@ impl Error {
         }
     }
 
-    /// Whether a new connection may do better: the old one died, or knows an older extension.
+    /// Whether a new connection may succeed: this one died, or its prepared statements are of an older extension.
     pub(crate) fn wants_new_connection(&self) -> bool {
         match self {
             Error::Replaced => true,

@@ -1,7 +1,7 @@
-//! JSON that people send: read whole, as far as it is no larger than anything that makes sense.
+//! JSON that people send: read whole, with a limit on the number of its values.
 //!
-//! Two bytes of JSON make a value of dozens of bytes, and each is looked at several times, so their number is bounded and not only
-//! the length of the text. How deep they may stand in each other the parser bounds by itself.
+//! Two bytes of JSON become a value of dozens of bytes in memory, so the length of the text is no limit of its cost. How deep values
+//! are nested, the parser limits itself.
 
 use serde_json::Value;
 

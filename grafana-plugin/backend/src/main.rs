@@ -1,4 +1,4 @@
-//! The process that Grafana starts for each kind of data source; see the library's front page for its rooms.
+//! The process that Grafana starts for each kind of data source; see the library's front page for its modules.
 
 #[tokio::main]
 async fn main() -> std::process::ExitCode {

@@ -1,4 +1,4 @@
-//! Opens connections for a pool, each on a thread of its own choice (see [`crate::threads`]).
+//! Opens connections for a pool, each on one of the threads of [`crate::threads`].
 
 use crate::error::Error;
 use crate::threads;
@@ -31,7 +31,7 @@ impl Deref for Connection {
 /// Opens connections for a pool.
 pub(crate) struct Manager {
     inner: Arc<deadpool_postgres::Manager>,
-    /// What each begins with.
+    /// SQL that each connection runs first.
     prepare: Arc<str>,
 }
 

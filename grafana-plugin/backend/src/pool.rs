@@ -15,22 +15,22 @@ pub struct Pools {
     sources: Arc<Mutex<HashMap<SourceId, Arc<Source>>>>,
 }
 
-/// How a pool stands.
+/// How many connections a pool has, and how many wait for one.
 pub struct PoolState {
-    /// Whose it is.
+    /// The data source that it belongs to.
     pub source: SourceId,
     /// Connections that are open.
     pub size: usize,
     /// Those of them that nobody uses.
     pub available: usize,
-    /// Who waits for one.
+    /// Queries that wait for one.
     pub waiting: usize,
     /// The most there may be.
     pub limit: usize,
 }
 
 impl Pools {
-    /// The pool of these settings; one of older settings is closed, its running queries end in peace.
+    /// The pool of these settings; one of older settings is closed, but answers the queries that run on it.
     ///
     /// # Errors
     /// When TLS is configured wrongly.
@@ -38,7 +38,7 @@ impl Pools {
         let mut sources = self.sources.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(source) = sources.get(&settings.id) {
             let same = source.settings.fingerprint == settings.fingerprint;
-            // A request that was on its way when the settings changed is answered by the new ones.
+            // A request that carries older settings than the pool was sent before they changed, and is answered by the new ones.
             if same || source.settings.updated > settings.updated {
                 source.touch();
                 return Ok(Arc::clone(source));
@@ -78,7 +78,7 @@ impl Pools {
         }
     }
 
-    /// How each of them stands.
+    /// The state of each.
     pub fn states(&self) -> Vec<PoolState> {
         let sources = self.sources.lock().unwrap_or_else(PoisonError::into_inner);
         let state = |source: &Arc<Source>| {

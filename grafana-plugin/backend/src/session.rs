@@ -193,7 +193,7 @@ impl Drop for Session {
 async fn cancel_and_wait(object: &Object<Manager>, canceller: &Canceller) -> Result<(), Error> {
     tracing::debug!("cancelling a statement");
     canceller.cancel().await?;
-    // The first one waits for the statement's end, and may itself be what is cancelled.
+    // The first returns when the statement has ended, and may itself be what is cancelled.
     let _ = object.batch_execute("ROLLBACK").await;
     object.batch_execute("ROLLBACK").await?;
     Ok(())

@@ -41,9 +41,9 @@ pub struct SourceId {
 /// A data source's configuration, checked.
 #[derive(Clone)]
 pub struct Settings {
-    /// Whose it is.
+    /// The data source that it belongs to.
     pub id: SourceId,
-    /// When it was last changed, in ms.
+    /// When it was last changed, in ms since 1970.
     pub updated: i64,
     /// A hash of everything in it.
     pub fingerprint: [u8; 32],

@@ -37,7 +37,7 @@ impl ToSql for Param {
     }
 
     fn accepts(_: &Type) -> bool {
-        // Every statement here casts its parameters; see Param::sql_type.
+        // Each statement is prepared with the types that `sql_type` gives.
         true
     }
 
@@ -70,7 +70,7 @@ impl Param {
             Param::Time(time) => format!("timestamptz '{}'", time.to_rfc3339_opts(SecondsFormat::Millis, true)),
             Param::Float(number) => number.to_string(),
             Param::Int(number) => number.to_string(),
-            // Only what is written, and nobody shows that.
+            // Only writes have these, and their SQL is shown to nobody.
             Param::Times(_) | Param::Floats(_) => "$".to_owned(),
         }
     }

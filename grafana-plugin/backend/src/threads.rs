@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::runtime::{Builder, Handle};
 use tokio_util::task::AbortOnDropHandle;
 
-/// One for each processor. They last as long as the process.
+/// A thread for each processor, as long as the process lives.
 static THREADS: LazyLock<Vec<Handle>> = LazyLock::new(|| {
     let processors = std::thread::available_parallelism().map_or(1, usize::from);
     let threads: std::io::Result<_> = (0..processors).map(|_| start()).collect();

@@ -83,18 +83,31 @@ async fn look(session: &mut Session, settings: &Settings) -> Result<Verdict, Err
     if !closed.is_empty() || !uncallable.is_empty() {
         return Ok(lacking(&settings.user, &closed, &uncallable));
     }
+    match ungranted(session).await? {
+        (ungranted, _) if !ungranted.is_empty() => Ok(lacking(&settings.user, &ungranted, &[])),
+        (_, unguarded) => healthy(session, settings, &server, &extension, unguarded).await,
+    }
+}
+
+/// The rights that the role lacks, and whether it may read partitions that no policy guards.
+async fn ungranted(session: &mut Session) -> Result<(Vec<String>, bool), Error> {
     let statement = Statement::new(include_str!("../../sql/missing_rights.sql"), Vec::new());
     let rows = session.rows(&statement).await?;
-    let (mut ungranted, mut unguarded) = (Vec::new(), false);
-    if let Some(row) = rows.first() {
-        (ungranted, unguarded) = (row.try_get(0)?, row.try_get(1)?);
+    match rows.first() {
+        Some(row) => Ok((row.try_get(0)?, row.try_get(1)?)),
+        None => Ok((Vec::new(), false)),
     }
-    if !ungranted.is_empty() {
-        return Ok(lacking(&settings.user, &ungranted, &[]));
-    }
-    let rows = session
-        .rows(&Statement::new("SELECT count(*) FROM iot.devices", Vec::new()))
-        .await?;
+}
+
+async fn healthy(
+    session: &mut Session,
+    settings: &Settings,
+    server: &str,
+    extension: &str,
+    unguarded: bool,
+) -> Result<Verdict, Error> {
+    let count = Statement::new("SELECT count(*) FROM iot.devices", Vec::new());
+    let rows = session.rows(&count).await?;
     let devices: i64 = rows.first().map(|row| row.try_get(0)).transpose()?.unwrap_or(0);
     let mut message = format!("Connected to PostgreSQL {server} with pg_iot_kpi {extension}: {devices} devices");
     if unguarded {

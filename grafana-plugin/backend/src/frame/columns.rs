@@ -53,10 +53,10 @@ pub enum Cut {
     Bytes,
 }
 
-/// Most bytes of the values of an answer. It is copied once or twice on its way, and several are at once.
+/// Most bytes of an answer's values. An answer is copied once or twice before it is sent, and several are in memory at a time.
 pub const MOST_BYTES: usize = 256 << 20;
 
-/// A table in the making.
+/// A table to which rows are added.
 pub(crate) struct Columns {
     columns: Vec<Growing>,
     rows: usize,
@@ -99,7 +99,7 @@ impl Columns {
         })
     }
 
-    /// Why no further row may be pushed, where none may.
+    /// The limit that is reached, if one is: then no further row may be added.
     pub(crate) fn full(&self, most_rows: usize) -> Option<Cut> {
         if self.rows >= most_rows {
             Some(Cut::Rows)

@@ -10,7 +10,7 @@ use serde::Serialize;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-/// Rows that are written at once; a multiple of 8, so that the bits which tell NULL begin with a byte.
+/// Rows of a record batch; a multiple of 8, so that the bitmap of NULLs is cut between bytes.
 const PART: usize = 65_536;
 
 impl Frame {
@@ -31,7 +31,7 @@ impl Frame {
                 metadata.insert("config".to_owned(), text(&field.config));
             }
             size += field.array.get_buffer_memory_size() + 512;
-            // Alert rules take no series whose times could be missing.
+            // Grafana's alerting refuses a series whose time column is nullable.
             let is_instant = is_series && matches!(field.array.data_type(), DataType::Timestamp(..));
             let nullable = !is_instant || field.array.null_count() > 0;
             let arrow = ArrowField::new(field.name, field.array.data_type().clone(), nullable);
@@ -48,7 +48,7 @@ impl Frame {
         let options = RecordBatchOptions::new().with_row_count(Some(rows));
         let batch = RecordBatch::try_new_with_options(Arc::clone(&schema), arrays, &options)?;
         let mut writer = FileWriter::try_new(Vec::with_capacity(size), &schema)?;
-        // In parts, since the writer makes a copy of each: a part of a long frame is small beside the whole.
+        // In parts: the writer copies what it is given, and a copy of a long frame would double its memory.
         for start in (0..rows.max(1)).step_by(PART) {
             writer.write(&batch.slice(start, PART.min(rows - start)))?;
         }

@@ -10,10 +10,10 @@ use arrow_array::{Array, ArrayRef, Float64Array, PrimitiveArray, StringArray, Ti
 use std::ops::Range;
 use std::sync::Arc;
 
-/// Most cells of a wide frame that is not at least half full of values.
+/// Most cells of a wide frame, unless half of them hold values: series of different times leave most cells NULL.
 const MOST_CELLS: usize = 10_000_000;
 
-/// How a series presents itself: its labels and how it is shown.
+/// The labels and display options of a series, by its name.
 pub(crate) type Presenter<'a> = dyn Fn(&str) -> (Labels, FieldConfig) + 'a;
 
 /// The rows of one series.
@@ -115,7 +115,7 @@ impl<'a> Rows<'a> {
     fn all_times(&self) -> Vec<i64> {
         let of = |run: &Run<'_>| &self.times.values()[run.rows.clone()];
         let first = self.runs.first().map_or(&[][..], of);
-        // Series of one report have the same buckets, mostly.
+        // Series of a report usually have the same buckets, and then there is nothing to sort.
         if self.runs.iter().all(|run| of(run) == first) {
             return first.to_vec();
         }

@@ -11,7 +11,7 @@ use arrow_array::{ArrayRef, builder::ArrayBuilder};
 use postgres_types::{Kind, Type};
 use std::sync::Arc;
 
-/// Builders, by the binary form they read.
+/// An Arrow builder for each of PostgreSQL's binary forms that are read.
 pub(super) enum Values {
     Truth(BooleanBuilder),
     Int16(Int16Builder),
@@ -77,7 +77,7 @@ impl Values {
             Values::Time(b) => b.append_option(raw.map(timestamp).transpose()?),
             Values::Date(b) => b.append_option(raw.map(date).transpose()?),
             Values::Text(b) => b.append_option(raw.map(text).transpose()?),
-            // The first byte is the form's version.
+            // The first byte is the version of jsonb's binary form.
             Values::Jsonb(b) => b.append_option(raw.map(|raw| text(raw.get(1..).unwrap_or_default())).transpose()?),
             Values::Uuid(b) => b.append_option(raw.map(uuid).transpose()?),
         }

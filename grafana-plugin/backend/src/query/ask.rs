@@ -1,4 +1,4 @@
-//! A query on its way: it runs statements, and keeps what is to be said of the answer.
+//! A query while it is asked: what it runs, and what is to be told of the answer.
 
 use super::{Call, Query, legend};
 use crate::error::Error;
@@ -85,7 +85,7 @@ impl<'a> Ask<'a> {
         }
     }
 
-    /// How many of the series that were found are shown, with a word about the others.
+    /// How many of the series that were found are shown, with a notice about the others.
     pub(crate) fn series_shown(&mut self, found: usize) -> usize {
         if found > MOST_SERIES {
             self.warn(format!(
@@ -133,12 +133,12 @@ impl<'a> Ask<'a> {
         })
     }
 
-    /// What is said of the answer as a whole, in its first frame; an answer without rows is a frame too, so that its SQL can be seen.
-    pub(super) fn dress(self, frames: &mut Vec<Frame>, took: Duration) {
+    /// Tells about the answer as a whole in its first frame. An answer without rows gets an empty one, so that its SQL can be seen.
+    pub(super) fn add_metadata(self, frames: &mut Vec<Frame>, took: Duration) {
         if frames.is_empty() {
             frames.push(Frame::default());
         }
-        // Once: there may be thousands of frames, and in the statement as many devices.
+        // In the first frame alone: there may be thousands, and the SQL may name as many devices.
         if let Some(frame) = frames.first_mut() {
             frame.meta.executed_query_string = self.executed;
             frame.meta.notices = self.notices;

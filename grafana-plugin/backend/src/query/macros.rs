@@ -9,7 +9,7 @@ use replacement::replacement;
 
 mod replacement;
 
-/// How deep macros may stand in each other. Each may double what stands in it, so it is little, and yet more than is of use.
+/// How deep macros may be nested. Each level may double the text in it, so the limit is low; nobody has use for more.
 const DEEPEST: usize = 5;
 /// Most bytes of SQL without its macros: as much as a request of Grafana's may have.
 const LONGEST: usize = 16 * 1024 * 1024;
@@ -74,14 +74,14 @@ struct Open<'a> {
     name: &'a str,
     /// Where its arguments begin in what is written.
     start: usize,
-    /// Where those end that have a comma behind them.
+    /// Where each argument ends that a comma follows.
     ends: Vec<usize>,
     /// Brackets that are open in its arguments.
     brackets: usize,
     quoted: bool,
 }
 
-/// What a byte means to the macro in whose arguments it stands.
+/// What a byte means among the arguments of a macro.
 enum Meaning {
     Text,
     Comma,
@@ -114,7 +114,7 @@ impl Open<'_> {
 
 impl<'a> Expander<'a> {
     fn read(&mut self, sql: &'a str) -> Result<(), Error> {
-        // All that means something is ASCII, so that these are always between two characters.
+        // Only ASCII bytes are acted upon, so the text is always cut between two characters.
         let (mut at, mut written) = (0, 0);
         while let Some(byte) = sql.as_bytes().get(at) {
             if sql.as_bytes()[at..].starts_with(b"$__") {
@@ -149,7 +149,7 @@ impl<'a> Expander<'a> {
             .find(|c: char| !c.is_ascii_alphanumeric() && c != '_')
             .unwrap_or(word.len());
         let (name, after) = word.split_at(length);
-        // These two are words, whatever stands behind them.
+        // `$__interval` and `$__interval_ms` take no arguments: a bracket behind them belongs to the SQL.
         if !after.starts_with('(') || name.starts_with("interval") {
             let text = replacement(self.call, name, &[], &mut self.grid)?;
             self.write(&text)?;

@@ -1,4 +1,5 @@
-//! Queries: which devices ([`devices`]), and what about them ([`types`]). A query's JSON is written by the front end and kept in dashboards and alert rules, so it has a version.
+//! Queries: which devices ([`devices`]), and what about them ([`types`]). A query's JSON is written by the front end
+//! and kept in dashboards and alert rules, so it has a version.
 
 mod alert;
 mod ask;
@@ -51,7 +52,7 @@ pub struct Call {
     pub from: DateTime<Utc>,
     /// Its end.
     pub to: DateTime<Utc>,
-    /// Time between two pixels, or so.
+    /// The time that a pixel of the panel covers, about: `$__interval`.
     pub interval: Duration,
     /// Most points that the panel can show.
     pub max_points: i32,
@@ -81,7 +82,7 @@ impl Query {
         let mut ask = Ask::new(self, session, settings, call, device_ids);
         let mut frames = self.query_type.frames(&mut ask).await?;
         devices::tell_of_none(&mut ask).await?;
-        ask.dress(&mut frames, started.elapsed());
+        ask.add_metadata(&mut frames, started.elapsed());
         Ok(frames)
     }
 }

@@ -14,7 +14,7 @@ use tonic::Status;
 const QUERY: &AsciiSet = &CONTROLS.add(b' ').add(b'"').add(b'<').add(b'>').add(b'`');
 const PATH: &AsciiSet = &QUERY.add(b'?').add(b'#').add(b'{').add(b'}');
 
-/// The request, with who calls as its extension.
+/// The request; who calls goes with it as an extension.
 pub(super) fn request(call: CallResourceRequest) -> Result<Request, Problem> {
     if call.path.len().max(call.url.len()) > LONGEST_ADDRESS {
         return Err(Problem::too_long(LONGEST_ADDRESS));
@@ -40,7 +40,7 @@ fn address(call: &CallResourceRequest) -> String {
     }
 }
 
-/// The answer, whole: nothing here is longer than a page.
+/// The answer in one piece: none is so long that it should be streamed.
 pub(super) async fn response(response: Response) -> Result<CallResourceResponse, Status> {
     let (head, body) = response.into_parts();
     let body = axum::body::to_bytes(body, usize::MAX).await;

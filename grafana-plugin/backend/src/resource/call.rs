@@ -16,14 +16,14 @@ use axum::http::StatusCode;
 use std::pin::Pin;
 use std::sync::Arc;
 
-/// What a request says.
+/// A request, read.
 pub(super) struct Asked {
     pools: Pools,
     caller: Caller,
     /// What stands in the place of `{id}`.
     id: String,
     params: Params,
-    /// Kept unjudged until it is known that the caller may send one.
+    /// If it cannot be read, that is told after the caller's rights were checked: who may not write should hear of that first.
     body: Result<Bytes, BytesRejection>,
 }
 
@@ -62,7 +62,7 @@ pub(crate) struct Call {
 }
 
 impl Asked {
-    /// The answer; that of a second connection where the pool's first was dead.
+    /// Opens a session and answers; once more on a new connection where the pool's had died.
     pub(super) async fn answer(self, answerer: Answerer, writes: bool) -> Result<Reply, Problem> {
         let settings = Settings::from_context(self.caller.context.as_ref())?;
         if writes {
@@ -84,7 +84,7 @@ impl Asked {
                 Err(error) => Err(error.into()),
             };
             match answered {
-                // Writing twice does no harm either: samples and devices have keys.
+                // A write may have been carried out before its connection died. Repeating it does no harm: samples and devices have keys.
                 Err(problem) if problem.wants_new_connection && !second_try => second_try = true,
                 Err(problem) if writes => return Err(problem.of_write()),
                 other => return other,

@@ -16,7 +16,7 @@ pub(crate) fn openapi() -> Reply {
 
 /// The page, with the description in it.
 pub(crate) fn page() -> Reply {
-    // A test reads it: it is JSON.
+    // It cannot fail: a test reads the same file as JSON.
     let api: Value = serde_json::from_str(OPENAPI).unwrap_or_default();
     let described = ROUTES.iter().filter(|route| route.path.starts_with("v1/"));
     let routes: String = described
@@ -31,7 +31,7 @@ pub(crate) fn page() -> Reply {
     Reply::text(StatusCode::OK, "text/html; charset=utf-8", page)
 }
 
-/// A route, to be unfolded.
+/// A route, as a part of the page that unfolds.
 fn shown(api: &Value, method: &str, path: &str, told: &Value) -> String {
     let parameters = told["parameters"].as_array().into_iter().flatten();
     let rows: String = parameters

@@ -29,13 +29,13 @@ fn http_status(status: &str) -> StatusCode {
     }
 }
 
-/// A word.
+/// One word for the store as a whole.
 pub(crate) async fn brief(mut call: Call) -> Result<Reply, Problem> {
     let (status, _) = checks(&mut call).await?;
     Ok(Reply::json(http_status(status), &json!({"status": status})))
 }
 
-/// Each check.
+/// Each check of `iot_kpi.health()`.
 pub(crate) async fn detailed(mut call: Call) -> Result<Reply, Problem> {
     let (status, checks) = checks(&mut call).await?;
     Ok(Reply::json(

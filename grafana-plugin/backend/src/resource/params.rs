@@ -1,4 +1,4 @@
-//! Parameters of a request: paging, a time range in RFC 3339, and words.
+//! Parameters of a request: paging, a time range in RFC 3339, and texts.
 
 use super::reply::Problem;
 use crate::error::shown;
@@ -6,10 +6,10 @@ use axum::extract::Query;
 use axum::http::Uri;
 use chrono::{DateTime, TimeDelta, Utc};
 
-/// A page, unless asked otherwise, and the longest.
+/// How many items a page has by default, and at most.
 const PAGE: (i32, i32) = (100, 10_000);
 
-/// What stands behind the question mark.
+/// The parameters of an address.
 #[derive(Clone)]
 pub(crate) struct Params(Vec<(String, String)>);
 

@@ -125,7 +125,7 @@ impl Problem {
         this
     }
 
-    /// What a write's values break is a rule of the store, not of the request's form.
+    /// A write that PostgreSQL refuses was well-formed, and broke a rule of the store: that is 422, not 400.
     pub(crate) fn of_write(mut self) -> Self {
         if self.by_database && self.status == StatusCode::BAD_REQUEST {
             (self.status, self.title) = (StatusCode::UNPROCESSABLE_ENTITY, "refused");

@@ -81,7 +81,7 @@ impl Route {
     }
 }
 
-/// All routes; other paths and methods are problems too.
+/// All routes; an unknown path or method is answered by a problem, too.
 pub(super) fn router(pools: Pools) -> Router {
     let routed = ROUTES.iter().fold(Router::new(), |router, route| {
         router.route(
@@ -101,7 +101,7 @@ async fn unknown_path(uri: Uri) -> Problem {
     Problem::not_found(format!("there is no route {}; see v1/docs", shown(path)))
 }
 
-/// The header `Allow` is the router's.
+/// The router itself adds the header `Allow`.
 async fn unknown_method(matched: MatchedPath) -> Problem {
     let path = matched.as_str().trim_start_matches('/');
     let routes = ROUTES.iter().filter(|route| route.path == path);

@@ -61,7 +61,7 @@ pub(super) fn parse(json: &[u8]) -> Result<Json, Error> {
     })
 }
 
-/// A number, also one that came as text from a provisioning file's variable; empty is none.
+/// A number, or a text that holds one, as variables in provisioning files give it; an empty text is none.
 fn lenient_number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
     #[derive(Deserialize)]
     #[serde(untagged)]

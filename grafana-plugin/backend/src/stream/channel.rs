@@ -81,7 +81,7 @@ impl Channel {
         };
         let frames = self.query.frames(&mut session, &source.settings, &call).await?;
         let mut frame = frames.into_iter().next().unwrap_or_default();
-        // They would differ each time, and so make every answer a new one to send.
+        // These differ each time, and would make each answer look new.
         frame.meta.stats.clear();
         frame.meta.executed_query_string.clear();
         Ok(frame)

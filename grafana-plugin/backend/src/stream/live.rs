@@ -12,7 +12,7 @@ use std::sync::Arc;
 use tokio::sync::watch;
 use tonic::Status;
 
-/// Such a stream.
+/// A running stream.
 pub(super) struct LiveQuery {
     pub(super) channel: Channel,
     pub(super) settings: Arc<Settings>,
@@ -40,7 +40,7 @@ impl LiveQuery {
         }
     }
 
-    /// The query's answer now; where there is none, the last one with the reason.
+    /// The answer now; where it fails, the last one with a notice of the reason.
     async fn ask(&self) -> Value {
         if self.sent.is_some() {
             tokio::time::sleep(PERIOD).await;

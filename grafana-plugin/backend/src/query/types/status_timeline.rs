@@ -19,7 +19,7 @@ use std::sync::Arc;
 #[serde(default)]
 pub struct StatusTimeline {}
 
-/// A device's states and when each began; none after the last.
+/// A device's states and when each began; at the end of the last, no state.
 #[derive(Default)]
 struct Line {
     times: Vec<i64>,

@@ -14,7 +14,7 @@ use arrow_schema::DataType;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// Most cells of a grid that gaps are filled on.
+/// Most points of a series whose gaps are filled.
 const MOST_FILLED: f64 = 100_000.0;
 
 /// A wide frame; `grid` says where gaps are filled.
