@@ -52,7 +52,7 @@ function show(plugin: Loaded) {
   const { ConfigEditor, QueryEditor } = plugin.components;
   const editors: Record<string, React.ReactElement> = {
     config: <Held Editor={ConfigEditor} name="options" first={{ jsonData: { allowSql: true }, secureJsonFields: {} }} more={{}} />,
-    query: <Held Editor={QueryEditor} name="query" first={{ refId: 'A', queryType: asked.get('kind') }} more={{ datasource }} />,
+    query: <Held Editor={QueryEditor} name="query" first={{ refId: 'A', queryType: asked.get('type') }} more={{ datasource }} />,
     variable: <Held Editor={datasource.variables.editor} name="query" first={{ refId: 'V' }} more={{ datasource }} />,
   };
   document.body.style.cssText = `background: ${theme.colors.background.primary}; color: ${theme.colors.text.primary}; padding: 16px; margin: 0`;

@@ -72,25 +72,25 @@ async function fits(page, height) {
   expect(size[1] <= height, `${size[1]} px high`);
 }
 
-const KINDS = ['kpi_series', 'fleet_kpis', 'device_kpis', 'status_timeline', 'outages', 'metric_series', 'slo_report', 'anomalies'];
-for (const kind of KINDS) {
-  await test(`query ${kind}`, { query: { editor: 'query', kind } }, async (page) => {
+const TYPES = ['kpi_series', 'fleet_kpis', 'device_kpis', 'status_timeline', 'outages', 'metric_series', 'slo_report', 'anomalies'];
+for (const type of TYPES) {
+  await test(`query ${type}`, { query: { editor: 'query', type } }, async (page) => {
     await page.getByLabel('Show', { exact: true }).waitFor();
     await page.getByLabel('Devices', { exact: true }).waitFor();
     await fits(page, 500);
   });
 }
-await test('query kpi_series light and narrow', { query: { editor: 'query', kind: 'kpi_series', theme: 'light' }, width: 390, height: 844 }, async (page) => {
+await test('query kpi_series light and narrow', { query: { editor: 'query', type: 'kpi_series', theme: 'light' }, width: 390, height: 844 }, async (page) => {
   await page.getByLabel('KPI', { exact: true }).waitFor();
   await fits(page, 844);
 });
-await test('another kind by mouse', { query: { editor: 'query', kind: 'kpi_series' } }, async (page) => {
+await test('another type by mouse', { query: { editor: 'query', type: 'kpi_series' } }, async (page) => {
   await page.getByLabel('Show', { exact: true }).click();
   await page.getByRole('option', { name: /Outages/ }).click();
   await page.getByLabel('At least').waitFor();
   expect((await last(page)).queryType === 'outages', 'the query is one of outages');
 });
-await test('another KPI by keyboard', { query: { editor: 'query', kind: 'kpi_series' } }, async (page) => {
+await test('another KPI by keyboard', { query: { editor: 'query', type: 'kpi_series' } }, async (page) => {
   await page.getByLabel('KPI', { exact: true }).focus();
   await page.keyboard.press('ArrowDown');
   await page.keyboard.type('Apdex');
@@ -99,7 +99,7 @@ await test('another KPI by keyboard', { query: { editor: 'query', kind: 'kpi_ser
   await page.keyboard.press('Enter');
   await page.waitForFunction(() => globalThis.last?.kpi === 'apdex');
 });
-await test('SQL is completed and kept', { query: { editor: 'query', kind: 'sql' } }, async (page) => {
+await test('SQL is completed and kept', { query: { editor: 'query', type: 'sql' } }, async (page) => {
   await page.locator('.monaco-editor .view-lines').click();
   await page.keyboard.type('SELECT count(*) FROM iot.device_metrics WHERE $__timeF');
   await page.locator('.suggest-widget').getByText('$__timeFilter(time)').waitFor();
@@ -116,7 +116,7 @@ await test('SQL is completed and kept', { query: { editor: 'query', kind: 'sql' 
   await page.waitForFunction(() => globalThis.last?.rawSql?.endsWith('WHERE $__timeFilter(time) AND dev'));
   await page.waitForFunction(() => globalThis.last?.format === 'time_series');
 });
-await test('the whole editor by keyboard alone', { query: { editor: 'query', kind: 'fleet_kpis' } }, async (page) => {
+await test('the whole editor by keyboard alone', { query: { editor: 'query', type: 'fleet_kpis' } }, async (page) => {
   await page.getByLabel('Devices', { exact: true }).waitFor();
   const reached = new Set();
   for (let n = 0; n < 25; n += 1) {
@@ -130,7 +130,7 @@ await test('the whole editor by keyboard alone', { query: { editor: 'query', kin
   await page.keyboard.press('Space');
   await page.waitForFunction(() => globalThis.last?.live === true);
 });
-await test('a device is chosen', { query: { editor: 'query', kind: 'device_kpis' } }, async (page) => {
+await test('a device is chosen', { query: { editor: 'query', type: 'device_kpis' } }, async (page) => {
   await page.getByLabel('Devices', { exact: true }).click();
   await page.getByRole('option', { name: /TEMP_001/ }).click();
   await page.waitForFunction(() => globalThis.last?.devices?.includes('TEMP_001'));

@@ -1,6 +1,7 @@
 //! What alert rules ask: Grafana compares numbers that labels tell apart, and nothing else.
 
-use super::host::{Answer, Decoded, Host, Source, panel};
+use super::frames::{Answer, Decoded};
+use super::host::{Host, Source, panel};
 use super::store;
 use serde_json::{Value, json};
 use std::collections::{BTreeSet, HashMap};

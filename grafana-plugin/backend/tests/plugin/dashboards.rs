@@ -1,6 +1,7 @@
 //! Every query of every dashboard, through the real process, over what the demo shows: it must give what its panel needs.
 
-use super::host::{Answer, Decoded, Host, Source, panel};
+use super::frames::{Answer, Decoded};
+use super::host::{Host, Source, panel};
 use super::store;
 use arrow_array::Array;
 use grafana_plugin_sdk::pluginv2::{DataQuery, TimeRange};

@@ -1,7 +1,7 @@
 //! The reason a person can act on.
 
+use super::caller::Caller;
 use super::host::{Host, Source};
-use super::rest::Caller;
 use super::store;
 use iot_kpi_tests::postgres::shared;
 use postgres::Client;

@@ -1,8 +1,9 @@
 //! What people may send, at its worst: megabytes of nesting, of lists and of long words, and answers that would fill any memory. Each is
 //! refused with a reason or answered, and the process that serves everybody else goes on.
 
-use super::host::{Answer, Host, Source, panel, peak_memory};
-use super::rest::Caller;
+use super::caller::Caller;
+use super::frames::Answer;
+use super::host::{Host, Source, panel, peak_memory};
 use super::store;
 use serde_json::{Value, json};
 

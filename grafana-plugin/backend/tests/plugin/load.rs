@@ -1,6 +1,7 @@
 //! Many panels, long answers, cancelled ones, a database that goes away, settings that change.
 
-use super::host::{Answer, Host, Source, eventually, panel, runs};
+use super::frames::Answer;
+use super::host::{Host, Source, eventually, panel, runs};
 use super::store;
 use iot_kpi_tests::postgres::{Postgres, Stop};
 use serde_json::json;

@@ -4,9 +4,12 @@
 #![allow(clippy::unwrap_used, clippy::result_large_err)]
 
 mod alerts;
+mod caller;
+mod chosen;
 mod columns;
 mod dashboards;
 mod described;
+mod frames;
 mod health;
 mod host;
 mod hostile;
@@ -17,7 +20,9 @@ mod process;
 mod queries;
 mod relay;
 mod rest;
+mod routes;
 mod speed;
+mod sql;
 mod store;
 mod stream;
 mod tls;

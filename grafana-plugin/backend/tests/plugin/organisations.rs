@@ -1,8 +1,8 @@
 //! Organisations of one Grafana: a data source's uid is unique within one of them only, and one plugin process serves them all.
 //! Nobody may be answered from another's database, whatever is asked, in whatever order, or at the same time.
 
+use super::caller::Caller;
 use super::host::{Host, Source, eventually};
-use super::rest::Caller;
 use super::store;
 use super::stream::Listener;
 use grafana_plugin_sdk::pluginv2::subscribe_stream_response::Status as Word;

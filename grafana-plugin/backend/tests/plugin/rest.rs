@@ -1,106 +1,10 @@
 //! The REST API, and who may write by it.
 
+use super::caller::Caller;
 use super::host::{Host, Source};
-use super::{described, store};
-use grafana_plugin_sdk::pluginv2::resource_client::ResourceClient;
-use grafana_plugin_sdk::pluginv2::{CallResourceRequest, CallResourceResponse, StringList};
+use super::store;
 use iot_kpi_grafana::resource::routes::ROUTES;
 use serde_json::{Value, json};
-use std::collections::{BTreeSet, HashMap};
-
-pub(crate) struct Caller<'a> {
-    host: &'a Host,
-    source: Source,
-    role: &'static str,
-    login: &'static str,
-    headers: Vec<&'static str>,
-}
-
-impl<'a> Caller<'a> {
-    pub(crate) fn new(host: &'a Host, source: &Source) -> Self {
-        Caller {
-            host,
-            source: source.clone(),
-            role: "Editor",
-            login: "someone",
-            headers: Vec::new(),
-        }
-    }
-
-    /// The whole answer, with its headers.
-    fn response(&self, method: &str, address: &str, body: impl Into<Vec<u8>>) -> CallResourceResponse {
-        let mut context = self.source.context(self.role);
-        context.user.as_mut().unwrap().login = self.login.to_owned();
-        let header = |name: &&str| {
-            (
-                (*name).to_owned(),
-                StringList {
-                    values: vec!["true".to_owned()],
-                },
-            )
-        };
-        let request = CallResourceRequest {
-            plugin_context: Some(context),
-            path: address.split('?').next().unwrap().to_owned(),
-            url: address.to_owned(),
-            method: method.to_owned(),
-            headers: self.headers.iter().map(header).collect::<HashMap<_, _>>(),
-            body: body.into().into(),
-        };
-        self.send(request)
-    }
-
-    fn send(&self, request: CallResourceRequest) -> CallResourceResponse {
-        let mut client = ResourceClient::new(self.host.channel());
-        self.host.runtime.block_on(async {
-            client
-                .call_resource(request)
-                .await
-                .unwrap()
-                .into_inner()
-                .message()
-                .await
-                .unwrap()
-                .unwrap()
-        })
-    }
-
-    pub(crate) fn raw(&self, method: &str, address: &str, body: impl Into<Vec<u8>>) -> (i32, String, String) {
-        let response = self.response(method, address, body);
-        let content_type = response.headers["Content-Type"].values[0].clone();
-        // Otherwise a browser may take an answer for a page.
-        assert_eq!(response.headers["X-Content-Type-Options"].values, ["nosniff"]);
-        (
-            response.code,
-            content_type,
-            String::from_utf8(response.body.to_vec()).unwrap(),
-        )
-    }
-
-    pub(crate) fn call(&self, method: &str, address: &str, body: &Value) -> (i32, Value) {
-        let body = if body.is_null() {
-            String::new()
-        } else {
-            body.to_string()
-        };
-        let (code, content_type, text) = self.raw(method, address, body);
-        let expected = if code < 400 || address.starts_with("v1/health") {
-            "application/json"
-        } else {
-            "application/problem+json"
-        };
-        assert_eq!(content_type, expected, "{text}");
-        let answer = serde_json::from_str(&text).unwrap();
-        described::check(method, address, code, &answer);
-        (code, answer)
-    }
-
-    pub(crate) fn get(&self, address: &str) -> Value {
-        let (code, value) = self.call("GET", address, &Value::Null);
-        assert_eq!(code, 200, "{address}: {value}");
-        value
-    }
-}
 
 const DAY: &str = "from=2026-01-01T00:00:00Z&to=2026-01-01T06:00:00Z";
 
@@ -302,52 +206,6 @@ fn refuses(rest: &Caller<'_>) {
 }
 
 #[test]
-fn addresses_and_methods_are_those_of_http() {
-    store::make("plugin_rest_http");
-    let host = Host::start();
-    let rest = Caller::new(&host, &Source::of(store::server(), "plugin_rest_http"));
-    // Grafana finds the headers of an answer by their usual spelling alone.
-    let other = rest.response("PATCH", "v1/devices", "");
-    assert_eq!(
-        (other.code, &other.headers["Allow"].values[..]),
-        (405, &["GET,HEAD,POST".to_owned()][..])
-    );
-    let problem: Value = serde_json::from_slice(&other.body).unwrap();
-    assert_eq!(problem["detail"], "v1/devices knows GET, POST");
-    for (address, code) in [("v1/devices", 200), ("v1/docs", 200), ("v1/devices/nobody", 404)] {
-        let head = rest.response("HEAD", address, "");
-        assert_eq!((head.code, head.body.len()), (code, 0), "{address}");
-        assert!(head.headers.contains_key("Content-Type"), "{address}");
-    }
-    assert_eq!(rest.raw("get", "v1/devices", "").0, 200);
-    let named = json!({"device_id": "pump 1 <ö>?#{%"});
-    assert_eq!(rest.call("POST", "v1/devices", &named).0, 201);
-    // Grafana takes the escapes out of a path, and leaves them in what stands behind the question mark.
-    let decoded = CallResourceRequest {
-        plugin_context: Some(rest.source.context("Viewer")),
-        path: "/v1/devices/pump 1 <ö>?#{%/".to_owned(),
-        url: "v1/devices/pump%201%20%3C%C3%B6%3E%3F%23%7B%25/?limit=1".to_owned(),
-        method: "GET".to_owned(),
-        ..CallResourceRequest::default()
-    };
-    for (path, code) in [
-        ("v1/devices/pump 1 <ö>?#{%", 200),
-        ("v1/devices/pump%201 <%C3%B6>?#{%25", 200),
-        ("v1/devices/%FF", 400),
-        ("v1/devices//kpis", 404),
-        ("V1/devices", 404),
-        ("", 404),
-    ] {
-        let asked = CallResourceRequest {
-            path: path.to_owned(),
-            ..decoded.clone()
-        };
-        assert_eq!(rest.send(asked).code, code, "{path}");
-    }
-    assert_eq!(rest.send(decoded).code, 200);
-}
-
-#[test]
 fn a_store_that_fails_is_no_healthy_one_and_its_schema_is_for_those_who_may_ask_by_sql() {
     let database = store::make("plugin_rest_health");
     let host = Host::start();
@@ -414,52 +272,5 @@ fn only_editors_and_admins_write_and_only_where_it_is_allowed() {
                 );
             }
         }
-    }
-}
-
-#[test]
-fn the_description_names_every_route_and_no_other() {
-    let host = Host::start();
-    let mut nowhere = Source::of(store::server(), "plugin_nowhere");
-    nowhere.json = json!({});
-    let rest = Caller::new(&host, &nowhere);
-    let (code, _, text) = rest.raw("GET", "v1/openapi.json", "");
-    assert_eq!(code, 200);
-    let api: Value = serde_json::from_str(&text).unwrap();
-    let described: BTreeSet<String> = api["paths"]
-        .as_object()
-        .unwrap()
-        .iter()
-        .flat_map(|(path, methods)| {
-            methods
-                .as_object()
-                .unwrap()
-                .keys()
-                .map(move |method| format!("{} {}", method.to_uppercase(), &path[1..]))
-        })
-        .collect();
-    let served: BTreeSet<String> = ROUTES
-        .iter()
-        .filter(|route| route.path.starts_with("v1/"))
-        .map(|route| format!("{} {}", route.method, route.path))
-        .collect();
-    assert_eq!(described, served);
-    for reference in text.split("\"$ref\": \"#").skip(1) {
-        let pointer = &reference[..reference.find('"').unwrap()];
-        assert!(api.pointer(pointer).is_some(), "{pointer}");
-    }
-    let (code, content_type, page) = rest.raw("GET", "v1/docs", "");
-    assert_eq!((code, content_type.as_str()), (200, "text/html; charset=utf-8"));
-    // It works offline, and in a sandbox without scripts.
-    assert!(!page.contains("https://") && !page.contains("<script") && !page.contains("{{"));
-    for (path, methods) in api["paths"].as_object().unwrap() {
-        for (method, route) in methods.as_object().unwrap() {
-            let summary = route["summary"].as_str().unwrap();
-            let line = format!("{}</span> <code>{path}</code> {summary}", method.to_uppercase());
-            assert!(page.contains(&line), "{line}");
-        }
-    }
-    for word in ["<code>limit</code>", "&quot;percentage", "<td>413<td>"] {
-        assert!(page.replace('"', "&quot;").contains(word), "{word}: {page}");
     }
 }

@@ -62,7 +62,7 @@ impl Listener<'_> {
             to_epoch_ms: now,
         });
         let response = self.host.query_data(&self.source, vec![query]).unwrap();
-        let frame = super::host::Answer::of(response.responses["A"].clone()).frame();
+        let frame = super::frames::Answer::of(response.responses["A"].clone()).frame();
         frame.meta["custom"]["stream"].as_str().map(str::to_owned)
     }
 }
