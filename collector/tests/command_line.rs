@@ -80,7 +80,10 @@ fn help_says_all_and_no_password() {
 #[test]
 fn mistakes_end_with_2_and_name_value_and_remedy() {
     for (arguments, says) in [
-        (&["simulate", "--interval", "soon"][..], &["soon", "as 60s does"][..]),
+        (
+            &["simulate", "--interval", "soon"][..],
+            &["soon", "write it as 60s"][..],
+        ),
         (&["simulate", "--log", "a=b=c"], &["--log", "info"]),
         (
             &["backfill", "--config", "/no/such/file"],

@@ -84,14 +84,14 @@ pub(crate) async fn run(settings: &Settings, wanted: &Backfill) -> Result<(), Er
 }
 
 fn report(metrics: &Metrics, devices: usize, began: Instant, complete: bool) {
-    let (rows, seconds) = (metrics.produced.load(Relaxed), began.elapsed().as_secs_f64());
+    let (rows, seconds) = (metrics.produced.get(), began.elapsed().as_secs_f64());
     tracing::info!(
         devices,
         rows,
-        stored = metrics.stored.load(Relaxed),
-        duplicates = metrics.duplicates.load(Relaxed),
-        conflicts = metrics.conflicts.load(Relaxed),
-        refused = metrics.refused.load(Relaxed),
+        stored = metrics.stored.get(),
+        duplicates = metrics.duplicates.get(),
+        conflicts = metrics.conflicts.get(),
+        refused = metrics.refused.get(),
         seconds = format!("{seconds:.1}"),
         rows_per_second = format!("{:.0}", rows as f64 / seconds),
         "{}",

@@ -17,7 +17,6 @@ use crate::sink::registry::{self, Registration};
 use crate::sink::writers::Writers;
 use crate::source::{Description, Source};
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 use tokio::task::JoinSet;
 
@@ -85,13 +84,13 @@ pub(crate) async fn run(
     };
     let ended = tasks.watch_over(work).await;
     tracing::info!(
-        samples = metrics.produced.load(Relaxed),
-        stored = metrics.stored.load(Relaxed),
-        duplicates = metrics.duplicates.load(Relaxed),
-        conflicts = metrics.conflicts.load(Relaxed),
-        refused = metrics.refused.load(Relaxed),
-        lost = metrics.lost.load(Relaxed),
-        spooled = metrics.spool_batches.load(Relaxed),
+        samples = metrics.produced.get(),
+        stored = metrics.stored.get(),
+        duplicates = metrics.duplicates.get(),
+        conflicts = metrics.conflicts.get(),
+        refused = metrics.refused.get(),
+        lost = metrics.lost.get(),
+        spooled = metrics.spool_batches.get(),
         "ended"
     );
     ended

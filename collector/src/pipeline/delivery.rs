@@ -427,7 +427,7 @@ impl Delivery {
 
     fn lose(&mut self, batch: &Batch) {
         self.loss.get_or_insert_default().add(batch);
-        self.metrics.lost.fetch_add(batch.len() as u64, Relaxed);
+        self.metrics.lost.inc_by(batch.len() as u64);
     }
 
     fn end_loss(&mut self) {
@@ -456,12 +456,12 @@ impl Delivery {
 
     fn count_spool(&mut self) {
         let damaged = self.spool.losses();
-        self.metrics.spool_damaged.fetch_add(damaged.records, Relaxed);
-        self.metrics.lost.fetch_add(damaged.rows, Relaxed);
+        self.metrics.spool_damaged.inc_by(damaged.records);
+        self.metrics.lost.inc_by(damaged.rows);
         let losing = self.loss.is_some() || !self.held.is_empty();
         self.metrics.losing.store(losing, Relaxed);
-        self.metrics.spool_bytes.store(self.spool.bytes(), Relaxed);
-        self.metrics.spool_batches.store(self.spool.batches(), Relaxed);
+        self.metrics.spool_bytes.set(self.spool.bytes().cast_signed());
+        self.metrics.spool_batches.set(self.spool.batches().cast_signed());
     }
 }
 

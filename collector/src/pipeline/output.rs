@@ -5,7 +5,6 @@ use crate::error::Error;
 use crate::runtime::metrics::Metrics;
 use crate::runtime::time_grid::Micros;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 /// Batches between the sources and the delivery; while one is being written, it takes no more than these.
@@ -107,7 +106,7 @@ impl Output {
 
     /// Hands a batch on. A source that acknowledges is kept waiting while too much of it is not safe yet.
     pub async fn send(&self, batch: Batch) -> Result<Acknowledgement, Error> {
-        self.metrics.produced.fetch_add(batch.len() as u64, Relaxed);
+        self.metrics.produced.inc_by(batch.len() as u64);
         let mut parts = Vec::new();
         for batch in batch.split(self.rows) {
             let room = match &self.room {
@@ -197,7 +196,7 @@ mod tests {
         drop(messages);
         assert_eq!(acknowledgement.outcome().await, Outcome::Lost);
         assert!(outputs[0].send(batch(1)).await.is_err());
-        assert_eq!(metrics.produced.load(Relaxed), 11);
+        assert_eq!(metrics.produced.get(), 11);
     }
 
     /// Who waits to hear of its batches is held back by those it has not heard of; who does not, is not.

@@ -2,16 +2,24 @@
 
 use crate::error::Error;
 use crate::runtime::metrics::Metrics;
+use axum::Router;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::IntoResponse;
+use axum::routing::get;
+use hyper::server::conn::http1;
+use hyper_util::rt::TokioIo;
+use hyper_util::service::TowerToHyperService;
+use prometheus_client::encoding::prometheus_text;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
 /// Who has not asked by then is not answered.
 const PATIENCE: Duration = Duration::from_secs(5);
-const LONGEST_REQUEST: usize = 8 << 10;
 /// Askers at the same time.
 const ASKERS: usize = 16;
 
@@ -34,17 +42,20 @@ pub async fn listen(address: SocketAddr, public: bool) -> Result<TcpListener, Er
 
 /// Answers for ever.
 pub async fn serve(listener: TcpListener, metrics: Arc<Metrics>) {
-    let askers = Arc::new(Semaphore::new(ASKERS));
+    let (pages, askers) = (pages(metrics), Arc::new(Semaphore::new(ASKERS)));
     loop {
         let Ok(permit) = askers.clone().acquire_owned().await else {
             return;
         };
         match listener.accept().await {
             Ok((stream, _)) => {
-                let metrics = metrics.clone();
+                let pages = TowerToHyperService::new(pages.clone());
                 tokio::spawn(async move {
+                    let answer = http1::Builder::new()
+                        .keep_alive(false)
+                        .serve_connection(TokioIo::new(stream), pages);
                     // Whoever hangs up or dawdles gets no answer, and nobody else minds.
-                    _ = tokio::time::timeout(PATIENCE, answer(stream, &metrics)).await;
+                    _ = tokio::time::timeout(PATIENCE, answer).await;
                     drop(permit);
                 });
             }
@@ -56,61 +67,78 @@ pub async fn serve(listener: TcpListener, metrics: Arc<Metrics>) {
     }
 }
 
-async fn answer(mut stream: TcpStream, metrics: &Metrics) -> std::io::Result<()> {
-    let mut request = Vec::new();
-    while !request.windows(4).any(|end| end == b"\r\n\r\n") {
-        if request.len() > LONGEST_REQUEST || stream.read_buf(&mut request).await? == 0 {
-            return Ok(());
-        }
-    }
-    let line = String::from_utf8_lossy(request.split(|&byte| byte == b'\r').next().unwrap_or_default()).into_owned();
-    stream.write_all(respond(&line, metrics).as_bytes()).await?;
-    stream.shutdown().await
+fn pages(metrics: Arc<Metrics>) -> Router {
+    Router::new()
+        .route("/metrics", get(prometheus))
+        .route("/health", get(health))
+        .fallback(|| async { (StatusCode::NOT_FOUND, "there are /metrics and /health\n") })
+        .method_not_allowed_fallback(|| async { (StatusCode::METHOD_NOT_ALLOWED, "only GET is answered\n") })
+        .with_state(metrics)
 }
 
-/// The whole answer to a request line.
-fn respond(line: &str, metrics: &Metrics) -> String {
-    let mut words = line.split(' ');
-    let (method, path) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
-    let path = path.split('?').next().unwrap_or_default();
-    let text = "text/plain; version=0.0.4; charset=utf-8";
-    let (status, kind, body) = match (method, path) {
-        ("GET" | "HEAD", "/metrics") => ("200 OK", text, metrics.prometheus()),
-        ("GET" | "HEAD", "/health") => {
-            let (well, body) = metrics.health();
-            (
-                if well { "200 OK" } else { "503 Service Unavailable" },
-                "application/json",
-                body,
-            )
-        }
-        ("GET" | "HEAD", _) => ("404 Not Found", text, "there are /metrics and /health\n".to_owned()),
-        _ => ("405 Method Not Allowed", text, "only GET is answered\n".to_owned()),
+async fn prometheus(State(metrics): State<Arc<Metrics>>) -> impl IntoResponse {
+    ([(CONTENT_TYPE, prometheus_text::CONTENT_TYPE)], metrics.prometheus())
+}
+
+async fn health(State(metrics): State<Arc<Metrics>>) -> impl IntoResponse {
+    let (well, body) = metrics.health();
+    let status = if well {
+        StatusCode::OK
+    } else {
+        StatusCode::SERVICE_UNAVAILABLE
     };
-    let head = format!(
-        "HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
-        body.len()
-    );
-    if method == "HEAD" { head } else { head + &body }
+    (status, [(CONTENT_TYPE, "application/json")], body)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::sync::atomic::Ordering::Relaxed;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpStream;
 
-    #[test]
-    fn pages() {
-        let metrics = Metrics::default();
-        metrics.stored.store(7, Relaxed);
-        assert!(respond("GET /metrics HTTP/1.1", &metrics).contains("\niot_kpi_collector_stored_total 7\n"));
-        assert!(respond("GET /health HTTP/1.1", &metrics).contains("\"status\":\"spooling\""));
+    async fn asked(address: SocketAddr, request: &str) -> String {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        let request = format!("{request} HTTP/1.1\r\nHost: {address}\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        answer
+    }
+
+    #[tokio::test]
+    async fn two_pages() {
+        let metrics = Arc::new(Metrics::default());
+        let listener = listen("127.0.0.1:0".parse().unwrap(), false).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let server = tokio::spawn(serve(listener, metrics.clone()));
+        metrics.stored.inc_by(7);
+        let page = asked(address, "GET /metrics").await;
+        assert!(
+            page.starts_with("HTTP/1.1 200") && page.contains("text/plain; version=0.0.4"),
+            "{page}"
+        );
+        assert!(page.contains("\niot_kpi_collector_stored_total 7\n"), "{page}");
+        assert!(asked(address, "GET /health").await.contains("\"status\":\"spooling\""));
         metrics.losing.store(true, Relaxed);
-        assert!(respond("GET /health?x HTTP/1.1", &metrics).starts_with("HTTP/1.1 503"));
-        assert!(respond("GET / HTTP/1.1", &metrics).starts_with("HTTP/1.1 404"));
-        assert!(respond("POST /metrics HTTP/1.1", &metrics).starts_with("HTTP/1.1 405"));
-        assert!(respond("", &metrics).starts_with("HTTP/1.1 405"));
-        assert!(respond("HEAD /metrics HTTP/1.1", &metrics).ends_with("\r\n\r\n"));
+        for (request, begins) in [
+            ("GET /health?x", "HTTP/1.1 503"),
+            ("GET /", "HTTP/1.1 404"),
+            ("POST /metrics", "HTTP/1.1 405"),
+            ("nonsense", "HTTP/1.1 400"),
+        ] {
+            let answer = asked(address, request).await;
+            assert!(answer.starts_with(begins), "{request}: {answer}");
+        }
+        let head = asked(address, "HEAD /metrics").await;
+        assert!(
+            head.contains("content-length: ") && head.ends_with("\r\n\r\n"),
+            "{head}"
+        );
+        // Who does not ask keeps nobody from asking.
+        let _silent = TcpStream::connect(address).await.unwrap();
+        assert!(asked(address, "GET /metrics").await.starts_with("HTTP/1.1 200"));
+        server.abort();
     }
 
     #[tokio::test]

@@ -1,53 +1,63 @@
-//! What the collector counts about itself, and Prometheus's text of it.
+//! What the collector counts about itself, as Prometheus reads it, and how well it is.
 
 use crate::error::Error;
 use crate::runtime::time_grid::{Micros, now, text};
 use crate::sink::ingest::Receipt;
 use crate::sink::trouble::{TROUBLES, Trouble};
+use prometheus_client::encoding::{EncodeLabelSet, prometheus_text};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::{Metric, Registry};
 use serde_json::json;
-use std::fmt::Write;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard};
 
 /// Shared by everything that counts.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Metrics {
-    /// Rows made by the simulator, second deliveries included.
-    pub produced: AtomicU64,
+    registry: Registry,
+    /// Rows that the sources have sent, second deliveries included.
+    pub produced: Counter,
     /// Rows the database took as new.
-    pub stored: AtomicU64,
+    pub stored: Counter,
     /// Rows the database had already.
-    pub duplicates: AtomicU64,
+    pub duplicates: Counter,
     /// Rows the database had already, with another value.
-    pub conflicts: AtomicU64,
+    pub conflicts: Counter,
     /// Rows from the future.
-    pub future_clamped: AtomicU64,
+    pub future_clamped: Counter,
     /// Rows the database refused.
-    pub refused: AtomicU64,
+    pub refused: Counter,
     /// Refused rows that were put into the dead-letter file.
-    pub dead_letters: AtomicU64,
+    pub dead_letters: Counter,
     /// Rows that found the spool full, or no spool that can be written, or were damaged in it.
-    pub lost: AtomicU64,
+    pub lost: Counter,
     /// Batches that were damaged in the spool.
-    pub spool_damaged: AtomicU64,
+    pub spool_damaged: Counter,
     /// Batches written.
-    pub batches: AtomicU64,
+    pub batches: Counter,
     /// Tries to reach the database that failed.
-    pub failures: AtomicU64,
+    pub failures: Counter,
     /// Bytes that wait in the spool.
-    pub spool_bytes: AtomicU64,
+    pub spool_bytes: Gauge,
     /// Batches that wait in the spool.
-    pub spool_batches: AtomicU64,
-    /// Whether the last try reached the database.
-    pub connected: AtomicBool,
+    pub spool_batches: Gauge,
+    /// Whether refused rows find no room in the dead-letter file.
+    pub dead_letters_full: Gauge,
     /// Whether new data are lost at the moment.
     pub losing: AtomicBool,
-    /// Whether refused rows find no room in the dead-letter file.
-    pub dead_letters_full: AtomicBool,
-    /// When the last batch was written.
-    pub last_write: AtomicI64,
+    connected: Gauge,
+    /// Seconds since 1970.
+    last_write: Gauge<f64, AtomicU64>,
+    problem: Family<ProblemLabels, Gauge>,
     more: Mutex<More>,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct ProblemLabels {
+    kind: &'static str,
 }
 
 /// What is not a number.
@@ -67,34 +77,96 @@ struct Problem {
     since: Micros,
 }
 
+impl Default for Metrics {
+    fn default() -> Self {
+        let mut registry = Registry::with_prefix("iot_kpi_collector");
+        // `_total` is put behind the name of a counter.
+        let mut counter = |name, help| registered(&mut registry, name, help, Counter::default());
+        let produced = counter("samples", "Rows that the sources have sent, second deliveries included");
+        let stored = counter("stored", "Rows the database took as new");
+        let duplicates = counter("duplicates", "Rows the database had already");
+        let conflicts = counter("conflicts", "Rows the database had already with another value");
+        let future_clamped = counter("future_clamped", "Rows from the future");
+        let refused = counter("refused", "Rows the database refused");
+        let dead_letters = counter("dead_letters", "Refused rows that were put into the dead-letter file");
+        let lost = counter("lost", "Rows that found no room in the spool, or were damaged in it");
+        let spool_damaged = counter("spool_damaged", "Batches that were damaged in the spool");
+        let batches = counter("batches", "Batches written");
+        let failures = counter("failures", "Tries to reach the database that failed");
+        let mut gauge = |name, help| registered(&mut registry, name, help, Gauge::default());
+        let spool_bytes = gauge("spool_bytes", "Bytes that wait in the spool");
+        let spool_batches = gauge("spool_batches", "Batches that wait in the spool");
+        let connected = gauge("database_up", "Whether the last try reached the database");
+        let dead_letters_full = gauge(
+            "dead_letters_full",
+            "Whether refused rows find no room in the dead-letter file",
+        );
+        let (name, help) = ("last_write_timestamp_seconds", "When the last batch was written");
+        let last_write = registered(&mut registry, name, help, Gauge::default());
+        let help = "Why the database takes nothing at the moment: 1 at the kind of trouble";
+        let problem = registered(&mut registry, "problem", help, Family::default());
+        let metrics = Metrics {
+            registry,
+            produced,
+            stored,
+            duplicates,
+            conflicts,
+            future_clamped,
+            refused,
+            dead_letters,
+            lost,
+            spool_damaged,
+            batches,
+            failures,
+            spool_bytes,
+            spool_batches,
+            dead_letters_full,
+            losing: AtomicBool::new(false),
+            connected,
+            last_write,
+            problem,
+            more: Mutex::default(),
+        };
+        metrics.show_problem(None);
+        metrics
+    }
+}
+
+fn registered<M: Metric + Clone>(registry: &mut Registry, name: &str, help: &str, metric: M) -> M {
+    registry.register(name, help, metric.clone());
+    metric
+}
+
 impl Metrics {
     /// A batch was written.
     pub fn written(&self, receipt: &Receipt) {
-        self.stored.fetch_add(receipt.stored, Relaxed);
-        self.duplicates.fetch_add(receipt.duplicates, Relaxed);
-        self.conflicts.fetch_add(receipt.conflicts, Relaxed);
-        self.future_clamped.fetch_add(receipt.future_clamped, Relaxed);
-        self.refused.fetch_add(receipt.refused, Relaxed);
-        self.batches.fetch_add(1, Relaxed);
-        self.last_write.store(now(), Relaxed);
+        self.stored.inc_by(receipt.stored);
+        self.duplicates.inc_by(receipt.duplicates);
+        self.conflicts.inc_by(receipt.conflicts);
+        self.future_clamped.inc_by(receipt.future_clamped);
+        self.refused.inc_by(receipt.refused);
+        self.batches.inc();
+        self.last_write.set(now() as f64 / 1e6);
         self.reached();
     }
 
     /// The database took what it was given, if only a connection.
     pub fn reached(&self) {
-        self.connected.store(true, Relaxed);
+        self.connected.set(1);
         self.more().problem = None;
+        self.show_problem(None);
     }
 
     /// A try failed.
     pub fn failed(&self, error: &Error) {
-        self.failures.fetch_add(1, Relaxed);
-        self.connected.store(false, Relaxed);
+        self.failures.inc();
+        self.connected.set(0);
         let mut more = self.more();
         let (trouble, text) = (error.trouble(), error.to_string());
         let before = more.problem.take().filter(|before| before.trouble == trouble);
         let since = before.map_or_else(now, |before| before.since);
         more.problem = Some(Problem { trouble, text, since });
+        self.show_problem(Some(trouble));
     }
 
     /// A part of the program has ended before its time.
@@ -112,99 +184,19 @@ impl Metrics {
         self.more.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
+    fn show_problem(&self, problem: Option<Trouble>) {
+        for trouble in TROUBLES {
+            let kind = trouble.name();
+            let shown = self.problem.get_or_create(&ProblemLabels { kind });
+            shown.set(i64::from(problem == Some(trouble)));
+        }
+    }
+
     /// The text exposition format, version 0.0.4.
     pub fn prometheus(&self) -> String {
-        let rows = [
-            (
-                "samples_total",
-                "counter",
-                "Rows made, second deliveries included",
-                &self.produced,
-            ),
-            ("stored_total", "counter", "Rows the database took as new", &self.stored),
-            (
-                "duplicates_total",
-                "counter",
-                "Rows the database had already",
-                &self.duplicates,
-            ),
-            (
-                "conflicts_total",
-                "counter",
-                "Rows the database had already with another value",
-                &self.conflicts,
-            ),
-            (
-                "future_clamped_total",
-                "counter",
-                "Rows from the future",
-                &self.future_clamped,
-            ),
-            ("refused_total", "counter", "Rows the database refused", &self.refused),
-            (
-                "dead_letters_total",
-                "counter",
-                "Refused rows that were put into the dead-letter file",
-                &self.dead_letters,
-            ),
-            (
-                "lost_total",
-                "counter",
-                "Rows that found no room in the spool, or were damaged in it",
-                &self.lost,
-            ),
-            (
-                "spool_damaged_total",
-                "counter",
-                "Batches that were damaged in the spool",
-                &self.spool_damaged,
-            ),
-            ("batches_total", "counter", "Batches written", &self.batches),
-            (
-                "failures_total",
-                "counter",
-                "Tries to reach the database that failed",
-                &self.failures,
-            ),
-            (
-                "spool_bytes",
-                "gauge",
-                "Bytes that wait in the spool",
-                &self.spool_bytes,
-            ),
-            (
-                "spool_batches",
-                "gauge",
-                "Batches that wait in the spool",
-                &self.spool_batches,
-            ),
-        ];
         let mut text = String::new();
-        for (name, kind, help, value) in rows {
-            line(&mut text, name, kind, help, value.load(Relaxed) as f64);
-        }
-        let flag = |on: bool| f64::from(u8::from(on));
-        let connected = flag(self.connected.load(Relaxed));
-        let help = "Whether the last try reached the database";
-        line(&mut text, "database_up", "gauge", help, connected);
-        let full = flag(self.dead_letters_full.load(Relaxed));
-        let help = "Whether refused rows find no room in the dead-letter file";
-        line(&mut text, "dead_letters_full", "gauge", help, full);
-        let last = self.last_write.load(Relaxed) as f64 / 1e6;
-        let help = "When the last batch was written";
-        line(&mut text, "last_write_timestamp_seconds", "gauge", help, last);
-        head(
-            &mut text,
-            "problem",
-            "gauge",
-            "Why the database takes nothing at the moment: 1 at the kind of trouble",
-        );
-        let problem = self.more().problem.as_ref().map(|problem| problem.trouble);
-        for trouble in TROUBLES {
-            let (kind, value) = (trouble.name(), flag(problem == Some(trouble)));
-            // Writing to a string cannot fail.
-            _ = writeln!(text, "iot_kpi_collector_problem{{kind=\"{kind}\"}} {value}");
-        }
+        // Writing to a string cannot fail.
+        _ = prometheus_text::encode(&mut text, &self.registry);
         text
     }
 
@@ -212,8 +204,9 @@ impl Metrics {
     /// is there and takes nothing, and will not without help; `ended`, a part of the collector has; `losing` data.
     pub fn health(&self) -> (bool, String) {
         let more = self.more();
-        let connected = self.connected.load(Relaxed);
-        let losing = self.losing.load(Relaxed) || self.dead_letters_full.load(Relaxed);
+        let connected = self.connected.get() == 1;
+        let full = self.dead_letters_full.get() == 1;
+        let losing = self.losing.load(Relaxed) || full;
         let waits = |problem: &Problem| problem.trouble == Trouble::Away;
         let status = match (losing, more.ended, &more.problem) {
             (true, ..) => "losing",
@@ -223,7 +216,7 @@ impl Metrics {
             (_, _, None) if connected => "ok",
             (_, _, None) => "spooling",
         };
-        let last: Micros = self.last_write.load(Relaxed);
+        let last = (self.last_write.get() * 1e6).round() as Micros;
         let problem = more.problem.as_ref().map(|problem| {
             let (kind, message, since) = (problem.trouble.name(), &problem.text, text(problem.since));
             json!({ "kind": kind, "message": message, "since": since })
@@ -233,24 +226,70 @@ impl Metrics {
             "database_up": connected,
             "problem": problem,
             "ended": more.ended,
-            "spool_bytes": self.spool_bytes.load(Relaxed),
-            "lost": self.lost.load(Relaxed),
-            "dead_letters": self.dead_letters.load(Relaxed),
+            "spool_bytes": self.spool_bytes.get(),
+            "lost": self.lost.get(),
+            "dead_letters": self.dead_letters.get(),
             "dead_letter_file": more.dead_letter_file,
-            "dead_letters_full": self.dead_letters_full.load(Relaxed),
+            "dead_letters_full": full,
             "last_write": (last > 0).then(|| text(last)),
         });
         (matches!(status, "ok" | "spooling"), body.to_string())
     }
 }
 
-fn head(text: &mut String, name: &str, kind: &str, help: &str) {
-    let name = format!("iot_kpi_collector_{name}");
-    // Writing to a string cannot fail.
-    _ = write!(text, "# HELP {name} {help}\n# TYPE {name} {kind}\n");
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-fn line(text: &mut String, name: &str, kind: &str, help: &str, value: f64) {
-    head(text, name, kind, help);
-    _ = writeln!(text, "iot_kpi_collector_{name} {value}");
+    /// Dashboards and alerts ask for these: no name, type or label may change.
+    #[test]
+    fn names_types_and_labels() {
+        let metrics = Metrics::default();
+        metrics.stored.inc_by(7);
+        let trouble = Error::TimedOut { doing: "x", seconds: 1 };
+        metrics.failed(&trouble);
+        let page = metrics.prometheus();
+        for counter in [
+            "samples",
+            "stored",
+            "duplicates",
+            "conflicts",
+            "future_clamped",
+            "refused",
+            "dead_letters",
+            "lost",
+            "spool_damaged",
+            "batches",
+            "failures",
+        ] {
+            let line =
+                format!("\n# TYPE iot_kpi_collector_{counter}_total counter\niot_kpi_collector_{counter}_total ");
+            assert!(page.contains(&line), "{line} is not in {page}");
+        }
+        for gauge in [
+            "spool_bytes",
+            "spool_batches",
+            "database_up",
+            "dead_letters_full",
+            "last_write_timestamp_seconds",
+        ] {
+            let line = format!("\n# TYPE iot_kpi_collector_{gauge} gauge\niot_kpi_collector_{gauge} 0");
+            assert!(page.contains(&line), "{line} is not in {page}");
+        }
+        let lines: Vec<&str> = page.lines().collect();
+        for line in [
+            "iot_kpi_collector_stored_total 7",
+            "iot_kpi_collector_failures_total 1",
+            "iot_kpi_collector_problem{kind=\"away\"} 1",
+            "iot_kpi_collector_problem{kind=\"other_database\"} 0",
+        ] {
+            assert!(lines.contains(&line), "{line} is not in {page}");
+        }
+        metrics.reached();
+        assert!(
+            metrics
+                .prometheus()
+                .contains("iot_kpi_collector_problem{kind=\"away\"} 0")
+        );
+    }
 }

@@ -4,18 +4,14 @@ use crate::runtime::time_grid::Micros;
 use chrono::DateTime;
 use std::time::Duration;
 
-/// `60`, `60s`, `250ms`, `5m`, `24h`, `7d`; a bare number is seconds.
+/// `60s`, `250ms`, `1.5m`, `1h 30m`, `7d`; a bare number is seconds.
 pub(super) fn duration(text: &str) -> Result<Duration, String> {
-    let (number, unit) = number_and_unit(text)?;
-    let seconds = match unit {
-        "" | "s" | "sec" => 1.0,
-        "ms" => 1e-3,
-        "m" | "min" => 60.0,
-        "h" => 3600.0,
-        "d" => 86_400.0,
-        _ => return Err(format!("{unit:?} is no unit of time; use ms, s, m, h or d, as in 60s")),
-    };
-    Duration::try_from_secs_f64(number * seconds).map_err(|_| format!("{text:?} is too long"))
+    let text = text.trim();
+    if let Ok(seconds) = text.parse::<f64>() {
+        return Duration::try_from_secs_f64(seconds).map_err(|error| format!("{text:?} is no duration ({error})"));
+    }
+    humantime::parse_duration(text)
+        .map_err(|error| format!("{text:?} is no duration ({error}); write it as 60s, 250ms, 1h 30m or 7d"))
 }
 
 /// As [`duration`], but not nothing.
@@ -37,8 +33,15 @@ pub(super) fn interval(text: &str) -> Result<Duration, String> {
 
 /// `67108864`, `64M`, `64MiB`, `2G`; multiples of 1024.
 pub(super) fn size(text: &str) -> Result<u64, String> {
-    let (number, unit) = number_and_unit(text)?;
-    let bytes = match unit.trim_end_matches("iB").trim_end_matches('B') {
+    let text = text.trim();
+    let end = text
+        .find(|c: char| !c.is_ascii_digit() && c != '.')
+        .unwrap_or(text.len());
+    let (number, unit) = text.split_at(end);
+    let number: f64 = number
+        .parse()
+        .map_err(|_| format!("{text:?} does not begin with a number, as 256M does"))?;
+    let bytes = match unit.trim().trim_end_matches("iB").trim_end_matches('B') {
         "" => 1.0,
         "K" => 1024.0,
         "M" => 1024.0 * 1024.0,
@@ -67,18 +70,6 @@ pub(super) fn factor(text: &str) -> Result<f64, String> {
     }
 }
 
-fn number_and_unit(text: &str) -> Result<(f64, &str), String> {
-    let text = text.trim();
-    let end = text
-        .find(|c: char| !c.is_ascii_digit() && c != '.')
-        .unwrap_or(text.len());
-    let (number, unit) = text.split_at(end);
-    let number = number
-        .parse::<f64>()
-        .map_err(|_| format!("{text:?} does not begin with a number, as 60s does"))?;
-    Ok((number, unit.trim()))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -90,7 +81,11 @@ mod tests {
             ("60s", 60_000),
             ("250ms", 250),
             ("1.5m", 90_000),
+            (".5", 500),
             ("24h", 86_400_000),
+            ("1h 30min", 5_400_000),
+            (" 7d ", 604_800_000),
+            ("2weeks", 1_209_600_000),
         ] {
             assert_eq!(duration(text), Ok(Duration::from_millis(millis)), "{text}");
         }

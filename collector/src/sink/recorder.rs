@@ -6,7 +6,6 @@ use crate::runtime::metrics::Metrics;
 use crate::settings::{Common, Settings};
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 
 /// Refused rows that are logged one by one, for each statement.
 const LOGGED: usize = 20;
@@ -71,8 +70,8 @@ impl Recorder {
             let file = file.path().display();
             tracing::error!(%file, lost, "the dead-letter file has no room for refused rows, which are lost; see --dead-letters-max");
         }
-        self.metrics.dead_letters.fetch_add(kept as u64, Relaxed);
-        self.metrics.lost.fetch_add(lost as u64, Relaxed);
-        self.metrics.dead_letters_full.store(file.is_full(), Relaxed);
+        self.metrics.dead_letters.inc_by(kept as u64);
+        self.metrics.lost.inc_by(lost as u64);
+        self.metrics.dead_letters_full.set(i64::from(file.is_full()));
     }
 }

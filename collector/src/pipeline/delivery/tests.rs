@@ -73,7 +73,7 @@ async fn what_is_on_disk_is_acknowledged() {
     let all = spooled(folder.path());
     assert_eq!(all.len(), 42, "two batches, a heartbeat and its status");
     assert_eq!(&*all.samples.last().unwrap().device, "C");
-    assert_eq!(metrics.lost.load(Relaxed), 0);
+    assert_eq!(metrics.lost.get(), 0);
 }
 
 /// When the disk is full, who can send it again is kept waiting, and who cannot loses; the heartbeat stays away.
@@ -91,10 +91,10 @@ async fn a_full_spool_keeps_some_waiting_and_lets_others_lose() {
             Err(_) => break outcome,
         }
     };
-    assert!(safe > 2 && metrics.lost.load(Relaxed) == 0 && !metrics.health().0);
+    assert!(safe > 2 && metrics.lost.get() == 0 && !metrics.health().0);
     let lossy = outputs[1].send(batch(100)).await.unwrap();
     assert_eq!(lossy.outcome().await, Outcome::Lost);
-    assert_eq!(metrics.lost.load(Relaxed), 20);
+    assert_eq!(metrics.lost.get(), 20);
     outputs[0].observed(vec![100]).await.unwrap();
     outputs[1].observed(vec![100]).await.unwrap();
     drop(outputs);
