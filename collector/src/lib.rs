@@ -1,6 +1,6 @@
 //! The collector: feeds the store of pg_iot_kpi, simulated devices first.
 //!
-//! It knows the database by its SQL interface alone: it writes by the forgiving door (`iot_kpi.ingest_metrics` and
+//! It knows the database by its SQL interface alone: it writes by its ingest functions (`iot_kpi.ingest_metrics` and
 //! `iot_kpi.ingest_status`), registers its devices in `iot.devices`, and has KPIs calculated.
 //!
 //! ```text
@@ -11,7 +11,7 @@
 //! |---|---|
 //! | [`source`] | where samples come from; simulated devices are the first |
 //! | [`pipeline`] | batches, the [`spool`](pipeline::spool) they wait in while the database is away, and who delivers them |
-//! | [`sink`] | the store: connections, its forgiving doors, registration, and what its errors mean |
+//! | [`sink`] | the store: connections, its ingest functions, registration, and what its errors mean |
 //! | [`runtime`] | time, an orderly end, metrics and the pages that show them |
 //! | [`database`] | which database, and how to reach it |
 //! | [`settings`] | by flag, environment, file |

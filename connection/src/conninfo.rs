@@ -86,11 +86,11 @@ fn value_at(text: &str) -> (String, usize) {
     let quoted = text.starts_with('\'');
     let mut value = String::new();
     let mut characters = text.char_indices().skip(usize::from(quoted));
-    while let Some((place, character)) = characters.next() {
+    while let Some((index, character)) = characters.next() {
         match character {
             '\\' => value.extend(characters.next().map(|(_, meant)| meant)),
-            '\'' if quoted => return (value, place + 1),
-            _ if !quoted && character.is_whitespace() => return (value, place),
+            '\'' if quoted => return (value, index + 1),
+            _ if !quoted && character.is_whitespace() => return (value, index),
             _ => value.push(character),
         }
     }

@@ -46,8 +46,8 @@ pub(crate) async fn run(settings: &Settings, wanted: &Backfill) -> Result<(), Er
     let target = Target::from_settings(settings)?;
     let began = Instant::now();
     let devices = fleet.devices.len();
-    let truth = GroundTruth::new(common.truth.as_deref(), fleet.devices.iter().map(|d| &*d.id))?;
-    let source = Past::new(history, fleet, truth);
+    let ground_truth = GroundTruth::new(common.truth.as_deref(), fleet.devices.iter().map(|d| &*d.id))?;
+    let source = Past::new(history, fleet, ground_truth);
     let (made, all) = source.progress();
     let described = vec![source.describe()];
     let heartbeats = live::heartbeats(&common.collector_id, &described);

@@ -20,12 +20,12 @@ pub(crate) async fn run(settings: &Settings, wanted: &Resend) -> Result<(), Erro
     let target = Target::from_settings(settings)?;
     let client = target.connect_within(common.wait, &mut shutdown).await?;
     registry::ensure(&client, &target, false).await?;
-    let door = Ingest::open(client).await?;
+    let ingest = Ingest::open(client).await?;
     let mut all = Batch::default();
     rows.into_iter().for_each(|row| all.append(row));
     let (sent, mut receipt) = (all.len(), Receipt::default());
     for batch in all.split(common.batch as usize) {
-        receipt.add(door.write_again(&batch).await?);
+        receipt.add(ingest.write_again(&batch).await?);
     }
     print(&receipt);
     let Receipt {

@@ -12,7 +12,7 @@ use crate::source::simulation::live::Live;
 pub(crate) async fn run(settings: &Settings, wanted: &Simulate) -> Result<(), Error> {
     let shutdown = Shutdown::on_signals()?;
     let (common, fleet) = (&settings.common, settings.common.fleet());
-    let truth = GroundTruth::new(common.truth.as_deref(), fleet.devices.iter().map(|d| &*d.id))?;
-    let source: Box<dyn Source> = Box::new(Live::new(common.scenario(), fleet, truth, now()));
+    let ground_truth = GroundTruth::new(common.truth.as_deref(), fleet.devices.iter().map(|d| &*d.id))?;
+    let source: Box<dyn Source> = Box::new(Live::new(common.scenario(), fleet, ground_truth, now()));
     live::run(settings, wanted, vec![source], shutdown).await
 }

@@ -60,8 +60,8 @@ impl Batch {
     }
 
     /// One of its samples alone.
-    pub fn sample(&self, place: usize) -> Option<Batch> {
-        let samples = vec![self.samples.get(place)?.clone()];
+    pub fn sample(&self, index: usize) -> Option<Batch> {
+        let samples = vec![self.samples.get(index)?.clone()];
         Some(Batch {
             samples,
             ..Batch::default()
@@ -69,8 +69,8 @@ impl Batch {
     }
 
     /// One of its statuses alone.
-    pub fn status(&self, place: usize) -> Option<Batch> {
-        let statuses = vec![self.statuses.get(place)?.clone()];
+    pub fn status(&self, index: usize) -> Option<Batch> {
+        let statuses = vec![self.statuses.get(index)?.clone()];
         Some(Batch {
             statuses,
             ..Batch::default()

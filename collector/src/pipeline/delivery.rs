@@ -70,7 +70,7 @@ enum Load {
     Copied,
 }
 
-/// New data that found no place.
+/// New data that found no room.
 #[derive(Debug, Default)]
 struct Loss {
     rows: usize,

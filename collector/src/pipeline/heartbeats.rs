@@ -62,10 +62,10 @@ impl Heartbeats {
             time,
             value: 1.0,
         });
-        let tick = self.grid.tick_of(time);
+        let round = self.grid.round_of(time);
         let is_new = self
             .last
-            .is_none_or(|last| self.grid.tick_of(last) < tick && tick.rem_euclid(STATUS_REPEAT) == 0);
+            .is_none_or(|last| self.grid.round_of(last) < round && round.rem_euclid(STATUS_REPEAT) == 0);
         if is_new {
             made.statuses.push(StatusSample {
                 device: self.collector.clone(),
@@ -105,7 +105,7 @@ mod tests {
     #[test]
     fn the_status_is_said_first_and_then_now_and_then() {
         let mut heartbeats = Heartbeats::new("c".into(), TimeGrid::new(Duration::from_micros(10)), 1);
-        let all: Vec<Micros> = (7..200).map(|tick| tick * 10 + 3).collect();
+        let all: Vec<Micros> = (7..200).map(|round| round * 10 + 3).collect();
         let made = heartbeats.observed(0, &all);
         assert_eq!(times(&made), all);
         let said: Vec<Micros> = made.statuses.iter().map(|status| status.time).collect();

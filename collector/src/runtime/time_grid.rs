@@ -1,6 +1,6 @@
-//! The grid of time: tick `k` is the stretch `[k·interval, (k+1)·interval)` since 1970, in microseconds.
+//! The grid of time: round `k` is the stretch `[k·interval, (k+1)·interval)` since 1970, in microseconds.
 //!
-//! Ticks are counted from 1970 and not from the start of a run, so every run with the same interval has the same ticks.
+//! Rounds are counted from 1970 and not from the start of a run, so every run with the same interval has the same rounds.
 
 use chrono::{DateTime, Utc};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -15,30 +15,30 @@ pub struct TimeGrid {
 }
 
 impl TimeGrid {
-    /// A grid whose ticks are `interval` long; shorter than a microsecond counts as one.
+    /// A grid whose rounds are `interval` long; shorter than a microsecond counts as one.
     pub fn new(interval: Duration) -> Self {
         let interval = i64::try_from(interval.as_micros()).unwrap_or(i64::MAX).max(1);
         TimeGrid { interval }
     }
 
-    /// Length of a tick.
+    /// Length of a round.
     pub fn interval(self) -> Micros {
         self.interval
     }
 
-    /// The tick that holds `time`.
-    pub fn tick_of(self, time: Micros) -> i64 {
+    /// The round that holds `time`.
+    pub fn round_of(self, time: Micros) -> i64 {
         time.div_euclid(self.interval)
     }
 
-    /// The first instant of a tick.
-    pub fn start(self, tick: i64) -> Micros {
-        tick * self.interval
+    /// The first instant of a round.
+    pub fn start(self, round: i64) -> Micros {
+        round * self.interval
     }
 
-    /// The instant a fraction of the way through a tick.
-    pub fn within(self, tick: i64, fraction: f64) -> Micros {
-        self.start(tick) + (self.interval as f64 * fraction) as Micros
+    /// The instant a fraction of the way through a round.
+    pub fn within(self, round: i64, fraction: f64) -> Micros {
+        self.start(round) + (self.interval as f64 * fraction) as Micros
     }
 }
 

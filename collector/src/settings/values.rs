@@ -22,7 +22,7 @@ pub(super) fn positive_duration(text: &str) -> Result<Duration, String> {
     }
 }
 
-/// A tick; times within one are told apart down to microseconds.
+/// A round; times within one are told apart down to microseconds.
 pub(super) fn interval(text: &str) -> Result<Duration, String> {
     let interval = duration(text)?;
     if interval < Duration::from_millis(10) || interval > Duration::from_secs(86_400) {

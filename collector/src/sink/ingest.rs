@@ -1,4 +1,4 @@
-//! The forgiving door of the store: one statement a batch, safe to send again, bad rows come back by name.
+//! The ingest functions of the store: one statement a batch, safe to send again, bad rows come back by name.
 
 use crate::error::{Cause, Error};
 use crate::pipeline::batch::Batch;
@@ -146,7 +146,7 @@ impl Ingest {
             let row = self
                 .call(&self.metrics, &[&devices, &metrics, &times, &values], doing)
                 .await?;
-            receipt.add(judge(&row, doing, |place| batch.sample(place))?);
+            receipt.add(judge(&row, doing, |index| batch.sample(index))?);
         }
         if !batch.statuses.is_empty() {
             let devices: Vec<&str> = batch.statuses.iter().map(|s| &*s.device).collect();
@@ -157,7 +157,7 @@ impl Ingest {
             let row = self
                 .call(&self.status, &[&devices, &times, &statuses, &reasons], doing)
                 .await?;
-            receipt.add(judge(&row, doing, |place| batch.status(place))?);
+            receipt.add(judge(&row, doing, |index| batch.status(index))?);
         }
         Ok(receipt)
     }
@@ -199,7 +199,7 @@ impl Receipt {
     }
 }
 
-/// Reads an answer; `row` gives the row of the batch at a place.
+/// Reads an answer; `row` gives the row of the batch at an index.
 fn judge(answer: &Row, doing: &'static str, row: impl Fn(usize) -> Option<Batch>) -> Result<Receipt, Error> {
     let count = |name: &str| Ok(column::<i64>(answer, name, doing)?.unwrap_or(0).unsigned_abs());
     let has = |name: &str| answer.columns().iter().any(|column| column.name() == name);

@@ -3,7 +3,7 @@
 //! | module | what |
 //! |---|---|
 //! | [`writers`] | several connections that write at the same time |
-//! | [`ingest`] | one batch, one statement: the store's forgiving doors |
+//! | [`ingest`] | one batch, one statement: the store's ingest functions |
 //! | [`recorder`] | what became of it |
 //! | [`registry`] | store, metrics and devices made sure of |
 //! | [`trouble`] | what an error means |

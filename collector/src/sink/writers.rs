@@ -26,7 +26,7 @@ const AHEAD: usize = 2;
 /// The connections, and how more are made.
 #[derive(Debug)]
 pub struct Writers {
-    way: Arc<Way>,
+    shared: Arc<Shared>,
     wanted: usize,
     create_store: bool,
     registration: Registration,
@@ -41,7 +41,7 @@ pub struct Writers {
 
 /// What each writer needs.
 #[derive(Debug)]
-struct Way {
+struct Shared {
     target: Target,
     /// Most rows of a statement.
     rows: usize,
@@ -77,7 +77,7 @@ impl Writers {
     /// Not connected yet.
     pub fn new(target: Target, registration: Registration, common: &Common, recorder: Recorder) -> Self {
         Writers {
-            way: Arc::new(Way {
+            shared: Arc::new(Shared {
                 target,
                 rows: common.batch as usize,
                 longest_pause: common.retry_max,
@@ -114,16 +114,16 @@ impl Writers {
         if self.is_open() {
             return Ok(());
         }
-        let opened = match self.way.target.connect().await {
+        let opened = match self.shared.target.connect().await {
             Ok(client) => self.furnish(client, check).await,
             Err(error) => Err(error),
         };
         match &opened {
             Ok(()) => {
-                self.way.recorder.metrics.reached();
-                tracing::info!(database = self.way.target.name(), "connected");
+                self.shared.recorder.metrics.reached();
+                tracing::info!(database = self.shared.target.name(), "connected");
             }
-            Err(error) => self.way.recorder.metrics.failed(error),
+            Err(error) => self.shared.recorder.metrics.failed(error),
         }
         opened
     }
@@ -131,9 +131,9 @@ impl Writers {
     /// As [`Writers::open`], waiting for a database that is away, at most `wait`; and with as many connections as the server
     /// admits.
     pub async fn open_all_within(&mut self, wait: Duration, shutdown: &mut Shutdown) -> Result<(), Error> {
-        let client = self.way.target.connect_within(wait, shutdown).await?;
+        let client = self.shared.target.connect_within(wait, shutdown).await?;
         self.furnish(client, |_| Ok(())).await?;
-        self.way.recorder.metrics.reached();
+        self.shared.recorder.metrics.reached();
         self.open_more().await;
         Ok(())
     }
@@ -143,7 +143,7 @@ impl Writers {
         client: Client,
         check: impl FnOnce(&DatabaseId) -> Result<(), Error>,
     ) -> Result<(), Error> {
-        let target = &self.way.target;
+        let target = &self.shared.target;
         let database = target.id().reached(&client).await?;
         check(&database)?;
         registry::ensure(&client, target, self.create_store).await?;
@@ -157,7 +157,7 @@ impl Writers {
 
     fn start(&mut self, connection: Ingest) {
         let (work, waiting) = mpsc::channel(AHEAD);
-        tokio::spawn(run(self.way.clone(), connection, waiting));
+        tokio::spawn(run(self.shared.clone(), connection, waiting));
         self.writers.push(work);
         self.of_device.clear();
     }
@@ -165,7 +165,7 @@ impl Writers {
     /// More connections, for a batch that is worth it; with fewer it only takes longer.
     async fn open_more(&mut self) {
         while self.writers.len() < self.wanted && !self.enough {
-            let opened = match self.way.target.connect().await {
+            let opened = match self.shared.target.connect().await {
                 Ok(client) => Ingest::open(client).await,
                 Err(error) => Err(error),
             };
@@ -183,7 +183,7 @@ impl Writers {
     pub async fn write(&mut self, batch: &Batch) -> Result<(), Error> {
         let written = self.write_all(batch).await;
         if let Err(error) = &written {
-            self.way.recorder.metrics.failed(error);
+            self.shared.recorder.metrics.failed(error);
             self.writers.clear();
         }
         written
@@ -254,19 +254,19 @@ impl Writers {
 }
 
 /// A writer at work; it ends when nobody can give it any more.
-async fn run(way: Arc<Way>, connection: Ingest, mut waiting: mpsc::Receiver<Work>) {
+async fn run(shared: Arc<Shared>, connection: Ingest, mut waiting: mpsc::Receiver<Work>) {
     let mut connection = Some(connection);
     while let Some(Work { batch, insists, done }) = waiting.recv().await {
         let written = match insists {
-            None => way.write(&mut connection, &batch).await,
-            Some(shutdown) => way.insist(&mut connection, &batch, shutdown).await,
+            None => shared.write(&mut connection, &batch).await,
+            Some(shutdown) => shared.insist(&mut connection, &batch, shutdown).await,
         };
         // Nobody may be left who listens.
         _ = done.send(written);
     }
 }
 
-impl Way {
+impl Shared {
     /// Writes a batch statement by statement, over a new connection where the old one is lost.
     async fn write(&self, connection: &mut Option<Ingest>, batch: &Batch) -> Result<(), Error> {
         let open = match connection.take() {
@@ -323,7 +323,7 @@ mod tests {
         };
         let mut writers = Writers::new(target, registration, &settings.common, recorder);
         writers.wanted = count;
-        for place in 0..count {
+        for index in 0..count {
             let (work, mut waiting) = mpsc::channel::<Work>(AHEAD);
             let written = written.clone();
             tokio::spawn(async move {
@@ -331,10 +331,10 @@ mod tests {
                     let Some(Work { batch, done, .. }) = waiting.recv().await else {
                         return;
                     };
-                    for _ in 0..place * 100 {
+                    for _ in 0..index * 100 {
                         tokio::task::yield_now().await;
                     }
-                    written.lock().unwrap().push((place, batch));
+                    written.lock().unwrap().push((index, batch));
                     _ = done.send(Ok(()));
                 }
             });
@@ -357,7 +357,7 @@ mod tests {
         }
     }
 
-    fn lanes(written: &Written) -> HashMap<Name, HashSet<usize>> {
+    fn writers_by_device(written: &Written) -> HashMap<Name, HashSet<usize>> {
         let mut of: HashMap<Name, HashSet<usize>> = HashMap::new();
         for (writer, batch) in written.lock().unwrap().iter() {
             for sample in &batch.samples {
@@ -380,7 +380,7 @@ mod tests {
             for pending in pending {
                 pending.written().await.unwrap();
             }
-            let of = lanes(&written);
+            let of = writers_by_device(&written);
             assert!(
                 of.len() == 10 && of.values().all(|writers| writers.len() == 1),
                 "{of:?}"
@@ -389,7 +389,7 @@ mod tests {
             assert_eq!(used.len(), count);
             for writer in 0..count {
                 let written = written.lock().unwrap();
-                let its = written.iter().filter(|(place, _)| *place == writer);
+                let its = written.iter().filter(|(index, _)| *index == writer);
                 let times: Vec<i64> = its
                     .flat_map(|(_, batch)| batch.samples.iter().map(|s| s.time))
                     .collect();

@@ -70,11 +70,11 @@ impl Spool {
     fn number_segments(&mut self) -> Result<(), Error> {
         let last = self.segments.len().saturating_sub(1);
         let mut counted = Position::default();
-        for (place, segment) in self.segments.iter_mut().enumerate() {
+        for (index, segment) in self.segments.iter_mut().enumerate() {
             if segment.is_old() {
                 (segment.first, segment.end) = (counted, counted);
             }
-            if segment.is_old() || place == last {
+            if segment.is_old() || index == last {
                 measure(&*self.disk, segment)?;
                 counted = segment.end;
             }

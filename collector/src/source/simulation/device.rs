@@ -1,4 +1,4 @@
-//! One device's report of one tick.
+//! One device's report of one round.
 
 use super::metric_names::{BYTES, ERROR, HEARTBEAT, RESPONSE_TIME};
 use super::reliability::{Character, Condition, Trouble};
@@ -9,12 +9,12 @@ use crate::pipeline::batch::{Batch, Name, Sample, StatusSample};
 use crate::runtime::time_grid::{Micros, TimeGrid};
 use crate::source::simulation::fleet::{Device, Kind};
 
-/// A status is said again after this many ticks even when it has not changed.
+/// A status is said again after this many rounds even when it has not changed.
 pub(super) const STATUS_REPEAT: i64 = 60;
-/// When after the first attempt the retries come, in parts of a tick.
+/// When after the first attempt the retries come, in parts of a round.
 const RETRIES: [f64; 3] = [0.0, 0.03, 0.07];
 
-/// What one device did in one tick, and what becomes of it on the way.
+/// What one device did in one round, and what becomes of it on the way.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Report {
     /// When it is complete: the time of its last sample, or of the call that stayed without an answer.
@@ -29,9 +29,9 @@ pub struct Report {
     pub away_since: Option<Micros>,
     /// What is delivered.
     pub content: Batch,
-    /// How many ticks later it arrives.
+    /// How many rounds later it arrives.
     pub late: u32,
-    /// How many ticks later it arrives once more.
+    /// How many rounds later it arrives once more.
     pub again: Option<u32>,
 }
 
@@ -44,7 +44,7 @@ pub struct DeviceSim {
     key: u64,
     grid: TimeGrid,
     character: Character,
-    /// Where in a tick it reports, in parts of one.
+    /// Where in a round it reports, in parts of one.
     phase: f64,
     names: Names,
 }
@@ -92,15 +92,17 @@ impl DeviceSim {
         &self.id
     }
 
-    /// What happens in a tick. A run's first tick is `opening`: it says the status even if it is an old one, and it is
+    /// What happens in a round. A run's first round is `opening`: it says the status even if it is an old one, and it is
     /// never lost, because a first report that is missing could not be told from an outage.
-    pub fn report(&self, tick: i64, opening: bool) -> Report {
-        let condition = self.character.condition(tick);
+    pub fn report(&self, round: i64, opening: bool) -> Report {
+        let condition = self.character.condition(round);
         let mut report = match condition {
-            Condition::Away { first, .. } => self.silence(tick, first),
-            Condition::Working { strain, failure, .. } => self.contact(tick, strain, failure, opening),
+            Condition::Away { first, .. } => self.silence(round, first),
+            Condition::Working { strain, failure, .. } => self.contact(round, strain, failure, opening),
         };
-        if opening || tick.rem_euclid(STATUS_REPEAT) == 0 || says(condition) != says(self.character.condition(tick - 1))
+        if opening
+            || round.rem_euclid(STATUS_REPEAT) == 0
+            || says(condition) != says(self.character.condition(round - 1))
         {
             report
                 .content
@@ -110,11 +112,11 @@ impl DeviceSim {
         report
     }
 
-    fn silence(&self, tick: i64, first: i64) -> Report {
+    fn silence(&self, round: i64, first: i64) -> Report {
         // It fell silent after the report before the first missed one, and before that one was due.
         let moment = self.dice(Purpose::Clock, first).between(ROUND_END, 0.99);
         Report {
-            time: self.at(tick, self.call(tick)),
+            time: self.at(round, self.call(round)),
             beat: None,
             failures: Vec::new(),
             bytes: 0,
@@ -125,15 +127,15 @@ impl DeviceSim {
         }
     }
 
-    fn contact(&self, tick: i64, strain: f64, failure: f64, opening: bool) -> Report {
-        let call = self.call(tick);
-        let mut dice = self.dice(Purpose::Attempt, tick);
+    fn contact(&self, round: i64, strain: f64, failure: f64, opening: bool) -> Report {
+        let call = self.call(round);
+        let mut dice = self.dice(Purpose::Attempt, round);
         let mut failures = Vec::new();
         let mut beat = None;
         for (attempt, retry) in RETRIES.iter().enumerate() {
-            let time = self.at(tick, call + retry);
+            let time = self.at(round, call + retry);
             let last = attempt + 1 == RETRIES.len();
-            if dice.chance(failure) && !(last && (opening || !self.may_be_lost(tick))) {
+            if dice.chance(failure) && !(last && (opening || !self.may_be_lost(round))) {
                 failures.push(time);
             } else {
                 beat = Some(time);
@@ -144,11 +146,13 @@ impl DeviceSim {
         samples.extend(failures.iter().map(|&time| self.sample(&self.names.error, time, 1.0)));
         let mut bytes = 0;
         if let Some(time) = beat {
-            bytes = self.answer(tick, time, strain, &mut samples);
+            bytes = self.answer(round, time, strain, &mut samples);
         }
-        let (late, again) = self.delivery(tick);
+        let (late, again) = self.delivery(round);
         Report {
-            time: beat.or(failures.last().copied()).unwrap_or_else(|| self.at(tick, call)),
+            time: beat
+                .or(failures.last().copied())
+                .unwrap_or_else(|| self.at(round, call)),
             beat,
             failures,
             bytes,
@@ -163,10 +167,10 @@ impl DeviceSim {
     }
 
     /// The samples of a successful contact; returns the bytes.
-    fn answer(&self, tick: i64, time: Micros, strain: f64, samples: &mut Vec<Sample>) -> u64 {
+    fn answer(&self, round: i64, time: Micros, strain: f64, samples: &mut Vec<Sample>) -> u64 {
         let moment = Moment::from_micros(time);
         let minutes = self.grid.interval() as f64 / 6e7;
-        let mut dice = self.dice(Purpose::Measurement, tick);
+        let mut dice = self.dice(Purpose::Measurement, round);
         let values = match self.kind {
             Kind::Temperature => [climate::temperature(self.seed, self.key, moment, &mut dice), f64::NAN],
             Kind::Humidity => [climate::humidity(self.seed, self.key, moment, &mut dice), f64::NAN],
@@ -185,8 +189,8 @@ impl DeviceSim {
         } else {
             occupancy(moment)
         };
-        let response = response::time(self.kind, load, strain, &mut self.dice(Purpose::Response, tick));
-        let bytes = self.bytes(tick, values, minutes);
+        let response = response::time(self.kind, load, strain, &mut self.dice(Purpose::Response, round));
+        let bytes = self.bytes(round, values, minutes);
         samples.push(self.sample(&self.names.heartbeat, time, 1.0));
         samples.push(self.sample(&self.names.error, time, 0.0));
         samples.push(self.sample(&self.names.response_time, time, hundredths(response)));
@@ -199,8 +203,8 @@ impl DeviceSim {
         bytes
     }
 
-    fn bytes(&self, tick: i64, values: [f64; 2], minutes: f64) -> u64 {
-        let mut dice = self.dice(Purpose::Bytes, tick);
+    fn bytes(&self, round: i64, values: [f64; 2], minutes: f64) -> u64 {
+        let mut dice = self.dice(Purpose::Bytes, round);
         let envelope = 180.0 + dice.between(0.0, 60.0);
         let content = match self.kind {
             Kind::Temperature | Kind::Humidity => 24.0,
@@ -211,16 +215,16 @@ impl DeviceSim {
         (envelope + content) as u64
     }
 
-    /// Whether a tick may pass without any contact although the device is there. Never two in a row, and never beside
+    /// Whether a round may pass without any contact although the device is there. Never two in a row, and never beside
     /// an outage: a gap that liveness does not bridge is an outage, and outages are the reliability's to decide.
-    fn may_be_lost(&self, tick: i64) -> bool {
-        let turn = (tick.wrapping_add(self.key as u32 as i64)).rem_euclid(3) == 0;
-        turn && !self.character.is_away(tick - 1) && !self.character.is_away(tick + 1)
+    fn may_be_lost(&self, round: i64) -> bool {
+        let turn = (round.wrapping_add(self.key as u32 as i64)).rem_euclid(3) == 0;
+        turn && !self.character.is_away(round - 1) && !self.character.is_away(round + 1)
     }
 
-    /// How late a report arrives, and when it arrives again, in ticks.
-    fn delivery(&self, tick: i64) -> (u32, Option<u32>) {
-        let mut dice = self.dice(Purpose::Delivery, tick);
+    /// How late a report arrives, and when it arrives again, in rounds.
+    fn delivery(&self, round: i64) -> (u32, Option<u32>) {
+        let mut dice = self.dice(Purpose::Delivery, round);
         let late = if dice.chance(self.character.late) {
             dice.whole(1, 10) as u32
         } else {
@@ -232,10 +236,10 @@ impl DeviceSim {
         (late, again)
     }
 
-    /// When in a tick the device is called: its own place, a slow drift of its clock, and jitter; in all below 0.20.
-    fn call(&self, tick: i64) -> f64 {
-        let jitter = self.dice(Purpose::Clock, tick).log_normal(0.012, 0.5).min(0.05);
-        let drift = 0.025 + 0.025 * (tick as f64 / 500.0 + self.phase * 60.0).sin();
+    /// When in a round the device is called: its own phase, a slow drift of its clock, and jitter; in all below 0.20.
+    fn call(&self, round: i64) -> f64 {
+        let jitter = self.dice(Purpose::Clock, round).log_normal(0.012, 0.5).min(0.05);
+        let drift = 0.025 + 0.025 * (round as f64 / 500.0 + self.phase * 60.0).sin();
         self.phase + drift + jitter
     }
 
@@ -258,12 +262,12 @@ impl DeviceSim {
         }
     }
 
-    fn at(&self, tick: i64, fraction: f64) -> Micros {
-        self.grid.within(tick, fraction)
+    fn at(&self, round: i64, fraction: f64) -> Micros {
+        self.grid.within(round, fraction)
     }
 
-    fn dice(&self, purpose: Purpose, tick: i64) -> Dice {
-        Dice::new(self.seed, self.key, purpose, tick)
+    fn dice(&self, purpose: Purpose, round: i64) -> Dice {
+        Dice::new(self.seed, self.key, purpose, round)
     }
 }
 

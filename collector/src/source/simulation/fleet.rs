@@ -58,7 +58,7 @@ impl Kind {
         }
     }
 
-    /// The building of the first device of its kind, as a letter's place, and the spot in every building.
+    /// The building of the first device of its kind, as a letter's number, and the spot in every building.
     fn site(self) -> (u8, &'static str) {
         match self {
             Kind::Temperature => (0, "Floor 1"),

@@ -1,4 +1,4 @@
-//! The truth file: what truly happened, to compare with what the database makes of it.
+//! The ground truth: what truly happened, to compare with what the database makes of it.
 //!
 //! One JSON object a line, times in RFC 3339 with microseconds:
 //!
@@ -15,7 +15,7 @@
 //!   Nobody can see it: an outage in the database starts at `last_beat + liveness`, which lies in
 //!   `[started_at, started_at + liveness)`.
 //! - `ended_at` is the time of the first beat after it, in both worlds, to the microsecond; null while `ongoing`.
-//! - `began_before`: the device was away at the run's first tick; the database knows only the end, unless an earlier
+//! - `began_before`: the device was away at the run's first round; the database knows only the end, unless an earlier
 //!   run's data are there. `last_beat` is null then.
 //! - Every `outage` is seen as one outage and there are no others, as long as the collector watched
 //!   (see [`crate::source::simulation`]); single lost reports are not outages.
@@ -30,15 +30,15 @@ use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-/// Writes the truth while it happens; without a file it only counts.
+/// Writes the ground truth while it happens; without a file it only counts.
 #[derive(Debug)]
 pub struct GroundTruth {
     file: Option<(PathBuf, BufWriter<File>)>,
-    devices: Vec<DeviceTruth>,
+    devices: Vec<DeviceState>,
 }
 
 #[derive(Debug)]
-struct DeviceTruth {
+struct DeviceState {
     id: String,
     away_since: Option<Micros>,
     last_beat: Option<Micros>,
@@ -52,11 +52,11 @@ struct DeviceTruth {
 /// What a run was, for the last line.
 #[derive(Clone, Copy, Debug)]
 pub struct Run {
-    /// Start of its first tick.
+    /// Start of its first round.
     pub from: Micros,
     /// End of its last one.
     pub to: Micros,
-    /// Length of a tick.
+    /// Length of a round.
     pub interval: Micros,
     /// The seed.
     pub seed: u64,
@@ -69,7 +69,7 @@ impl GroundTruth {
             let file = File::create(path).map_err(Error::file("write", path, "name another file with --truth"))?;
             Ok((path.to_owned(), BufWriter::new(file)))
         });
-        let blank = |id: &str| DeviceTruth {
+        let blank = |id: &str| DeviceState {
             id: id.to_owned(),
             away_since: None,
             last_beat: None,
@@ -85,7 +85,7 @@ impl GroundTruth {
         })
     }
 
-    /// Takes note of a device's next report; `device` is its place in the fleet.
+    /// Takes note of a device's next report; `device` is its index in the fleet.
     pub fn note(&mut self, device: usize, report: &Report) -> Result<(), Error> {
         let Some(state) = self.devices.get_mut(device) else {
             return Ok(());
@@ -115,7 +115,7 @@ impl GroundTruth {
         lines.iter().try_for_each(|line| self.line(line))
     }
 
-    /// The collector did not look at these ticks.
+    /// The collector did not look at these rounds.
     pub fn unobserved(&mut self, from: Micros, to: Micros) -> Result<(), Error> {
         self.line(&json!({"kind": "unobserved", "started_at": text(from), "ended_at": text(to)}))
     }
@@ -137,7 +137,7 @@ impl GroundTruth {
                 lines.push(state.outage(since, None));
             }
         }
-        let totals: Vec<Value> = self.devices.iter().map(DeviceTruth::totals).collect();
+        let totals: Vec<Value> = self.devices.iter().map(DeviceState::totals).collect();
         lines.push(json!({
             "kind": "end", "from": text(run.from), "to": text(run.to),
             "interval_seconds": run.interval as f64 / 1e6, "seed": run.seed, "devices": totals,
@@ -156,7 +156,7 @@ impl GroundTruth {
 
 const WRITABLE: &str = "make room for it, or name another file with --truth";
 
-impl DeviceTruth {
+impl DeviceState {
     fn outage(&self, since: Micros, ended: Option<Micros>) -> Value {
         json!({
             "kind": "outage", "device_id": self.id, "started_at": text(since), "ended_at": ended.map(text),
@@ -194,13 +194,13 @@ mod tests {
             &fleet,
         );
         let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("truth");
-        let mut truth = GroundTruth::new(Some(&path), fleet.devices.iter().map(|d| &*d.id)).unwrap();
+        let path = folder.path().join("ground_truth");
+        let mut ground_truth = GroundTruth::new(Some(&path), fleet.devices.iter().map(|d| &*d.id)).unwrap();
         let mut sums = std::collections::HashMap::new();
-        for tick in 29_000_000..29_005_000 {
-            for (place, device) in simulator.devices.iter().enumerate() {
-                let report = device.report(tick, false);
-                truth.note(place, &report).unwrap();
+        for round in 29_000_000..29_005_000 {
+            for (index, device) in simulator.devices.iter().enumerate() {
+                let report = device.report(round, false);
+                ground_truth.note(index, &report).unwrap();
                 for sample in &report.content.samples {
                     let sum = sums
                         .entry((sample.device.to_string(), sample.metric.to_string()))
@@ -209,7 +209,7 @@ mod tests {
                 }
             }
         }
-        truth
+        ground_truth
             .end(Run {
                 from: 0,
                 to: 0,

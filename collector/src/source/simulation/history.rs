@@ -36,20 +36,20 @@ pub enum Piece {
 /// What to make.
 #[derive(Clone, Copy, Debug)]
 pub struct History {
-    /// Seed and ticks.
+    /// Seed and rounds.
     pub scenario: Scenario,
-    /// First tick.
+    /// First round.
     pub first: i64,
-    /// The tick after the last.
+    /// The round after the last.
     pub end: i64,
     /// Most rows in a batch.
     pub rows: usize,
 }
 
 impl History {
-    /// The last whole ticks before `until`, as many as `span` holds.
+    /// The last whole rounds before `until`, as many as `span` holds.
     pub fn before(scenario: Scenario, until: Micros, span: Micros, rows: usize) -> Self {
-        let end = scenario.grid.tick_of(until);
+        let end = scenario.grid.round_of(until);
         History {
             scenario,
             first: end - span / scenario.grid.interval(),
@@ -67,7 +67,7 @@ impl History {
     pub fn make(
         &self,
         simulator: &Simulator,
-        mut truth: GroundTruth,
+        mut ground_truth: GroundTruth,
         give: impl FnMut(Piece, u64) -> ControlFlow<()>,
     ) -> Result<(), Error> {
         let mut press = Press {
@@ -80,16 +80,16 @@ impl History {
         while day < self.end {
             let grid = self.scenario.grid;
             let tomorrow = (grid.start(day).div_euclid(DAY) + 1) * DAY;
-            let next = grid.tick_of(tomorrow + grid.interval() - 1).clamp(day + 1, self.end);
-            let places: Vec<usize> = (0..simulator.devices.len()).collect();
-            for abreast in places.chunks(ABREAST) {
-                let mut stretches: Vec<_> = abreast.iter().map(|place| Stretch::of(*place, day..next)).collect();
+            let next = grid.round_of(tomorrow + grid.interval() - 1).clamp(day + 1, self.end);
+            let indices: Vec<usize> = (0..simulator.devices.len()).collect();
+            for abreast in indices.chunks(ABREAST) {
+                let mut stretches: Vec<_> = abreast.iter().map(|index| Stretch::of(*index, day..next)).collect();
                 while !stretches.is_empty() {
                     for stretch in &mut stretches {
-                        let place = stretch.place;
-                        let report = |tick| {
-                            let report = simulator.devices[place].report(tick, tick == self.first);
-                            truth.note(place, &report).map(|()| report)
+                        let index = stretch.index;
+                        let report = |round| {
+                            let report = simulator.devices[index].report(round, round == self.first);
+                            ground_truth.note(index, &report).map(|()| report)
                         };
                         if press.turn(stretch, report)?.is_break() {
                             return Ok(());
@@ -98,14 +98,14 @@ impl History {
                     stretches.retain(|stretch| !stretch.is_over());
                 }
             }
-            let rounds = (day..next).map(|tick| grid.within(tick, ROUND_END)).collect();
-            if press.emit().is_break() || press.observed(rounds).is_break() {
+            let ends = (day..next).map(|round| grid.within(round, ROUND_END)).collect();
+            if press.emit().is_break() || press.observed(ends).is_break() {
                 return Ok(());
             }
             day = next;
         }
         let grid = self.scenario.grid;
-        truth.end(Run {
+        ground_truth.end(Run {
             from: grid.start(self.first),
             to: grid.start(self.end),
             interval: grid.interval(),
@@ -120,18 +120,18 @@ pub struct Past {
     history: History,
     fleet: Fleet,
     simulator: Simulator,
-    truth: GroundTruth,
+    ground_truth: GroundTruth,
     made: Arc<AtomicU64>,
 }
 
 impl Past {
     /// Nothing is made yet.
-    pub fn new(history: History, fleet: Fleet, truth: GroundTruth) -> Self {
+    pub fn new(history: History, fleet: Fleet, ground_truth: GroundTruth) -> Self {
         Past {
             simulator: Simulator::new(history.scenario, &fleet),
             history,
             fleet,
-            truth,
+            ground_truth,
             made: Arc::default(),
         }
     }
@@ -167,7 +167,7 @@ impl Source for Past {
                     false => ControlFlow::Continue(()),
                 }
             };
-            self.history.make(&self.simulator, self.truth, give)?;
+            self.history.make(&self.simulator, self.ground_truth, give)?;
             failed
         });
         Box::pin(async { making.await.unwrap_or(Err(Error::Ended("simulation"))) })
@@ -181,23 +181,23 @@ impl Source for Past {
 
 /// A device's part of a day.
 struct Stretch {
-    place: usize,
-    ticks: Range<i64>,
+    index: usize,
+    rounds: Range<i64>,
     /// What arrives later, and when.
     held: Vec<(i64, Batch)>,
 }
 
 impl Stretch {
-    fn of(place: usize, ticks: Range<i64>) -> Self {
+    fn of(index: usize, rounds: Range<i64>) -> Self {
         Stretch {
-            place,
-            ticks,
+            index,
+            rounds,
             held: Vec::new(),
         }
     }
 
     fn is_over(&self) -> bool {
-        self.ticks.is_empty() && self.held.is_empty()
+        self.rounds.is_empty() && self.held.is_empty()
     }
 }
 
@@ -216,26 +216,26 @@ impl<G: FnMut(Piece, u64) -> ControlFlow<()>> Press<G> {
         stretch: &mut Stretch,
         mut report: impl FnMut(i64) -> Result<Report, Error>,
     ) -> Result<ControlFlow<()>, Error> {
-        for tick in stretch.ticks.by_ref().take(TURN) {
+        for round in stretch.rounds.by_ref().take(TURN) {
             let Report {
                 content, late, again, ..
-            } = report(tick)?;
+            } = report(round)?;
             self.reports += 1;
             if let Some(again) = again {
-                stretch.held.push((tick + i64::from(again), content.clone()));
+                stretch.held.push((round + i64::from(again), content.clone()));
             }
             if late > 0 {
-                stretch.held.push((tick + i64::from(late), content));
+                stretch.held.push((round + i64::from(late), content));
             } else if self.put(content).is_break() {
                 return Ok(ControlFlow::Break(()));
             }
-            while let Some(due) = stretch.held.iter().position(|(when, _)| *when <= tick) {
+            while let Some(due) = stretch.held.iter().position(|(when, _)| *when <= round) {
                 if self.put(stretch.held.remove(due).1).is_break() {
                     return Ok(ControlFlow::Break(()));
                 }
             }
         }
-        if stretch.ticks.is_empty() {
+        if stretch.rounds.is_empty() {
             for (_, content) in stretch.held.drain(..) {
                 if self.put(content).is_break() {
                     return Ok(ControlFlow::Break(()));
@@ -260,8 +260,8 @@ impl<G: FnMut(Piece, u64) -> ControlFlow<()>> Press<G> {
         ControlFlow::Continue(())
     }
 
-    fn observed(&mut self, rounds: Vec<Micros>) -> ControlFlow<()> {
-        (self.give)(Piece::Observed(rounds), self.reports)
+    fn observed(&mut self, ends: Vec<Micros>) -> ControlFlow<()> {
+        (self.give)(Piece::Observed(ends), self.reports)
     }
 }
 
@@ -288,7 +288,7 @@ mod tests {
             rows,
         };
         let (mut all, mut largest, mut reports) = (Batch::default(), 0, 0);
-        let truth = GroundTruth::new(None, fleet.devices.iter().map(|d| &*d.id)).unwrap();
+        let ground_truth = GroundTruth::new(None, fleet.devices.iter().map(|d| &*d.id)).unwrap();
         let give = |piece, so_far| {
             if let Piece::Batch(batch) = piece {
                 assert!(!batch.is_empty());
@@ -298,7 +298,7 @@ mod tests {
             reports = so_far;
             ControlFlow::Continue(())
         };
-        history.make(&simulator, truth, give).unwrap();
+        history.make(&simulator, ground_truth, give).unwrap();
         assert_eq!(reports, history.reports(&simulator));
         (all, largest)
     }
@@ -320,7 +320,7 @@ mod tests {
             prop_assert_eq!(small, made(seed, 2_900_000, 2_900_300, 100_000).0);
         }
 
-        /// What live ticks or two shorter runs would send is the same set of samples.
+        /// What live rounds or two shorter runs would send is the same set of samples.
         #[test]
         fn two_runs_are_one(seed: u64, cut in 2_900_001i64..2_900_299) {
             let mut parts = identities(&made(seed, 2_900_000, cut, 100).0);
@@ -333,7 +333,7 @@ mod tests {
     }
 
     #[test]
-    fn a_history_has_whole_ticks() {
+    fn a_history_has_whole_rounds() {
         let scenario = Scenario {
             seed: 1,
             grid: TimeGrid::new(Duration::from_secs(60)),

@@ -1,4 +1,4 @@
-//! The simulated world in real time: what happens is noted as truth when it happens, and arrives when it arrives.
+//! The simulated world in real time: what happens is noted as ground truth when it happens, and arrives when it arrives.
 
 use super::fleet::Fleet;
 use super::ground_truth::{GroundTruth, Run};
@@ -13,7 +13,7 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::time::Duration;
 
-/// A collector that was held up longer than this (or two ticks) has not looked meanwhile; it makes nothing up.
+/// A collector that was held up longer than this (or two rounds) has not looked meanwhile; it makes nothing up.
 const HELD_UP: Micros = 10_000_000;
 
 /// What has come since the time before.
@@ -25,15 +25,15 @@ pub struct Arrived {
     pub observed: Vec<Micros>,
 }
 
-/// The world from a first tick on.
+/// The world from a first round on.
 #[derive(Debug)]
 pub struct Live {
     fleet: Fleet,
     simulator: Simulator,
     scenario: Scenario,
-    truth: GroundTruth,
-    first_tick: i64,
-    next_tick: i64,
+    ground_truth: GroundTruth,
+    first_round: i64,
+    next_round: i64,
     /// What is still to come, the earliest on top.
     ahead: BinaryHeap<Reverse<Event>>,
     events: u64,
@@ -49,7 +49,7 @@ struct Event {
 
 #[derive(Debug)]
 enum What {
-    /// A report is complete; the device's place in the fleet.
+    /// A report is complete; the device's index in the fleet.
     Happens(usize, Report),
     /// All devices have been called.
     RoundEnds,
@@ -58,30 +58,30 @@ enum What {
 }
 
 impl Live {
-    /// Begins with the tick that holds `now`.
-    pub fn new(scenario: Scenario, fleet: Fleet, truth: GroundTruth, now: Micros) -> Self {
-        let tick = scenario.grid.tick_of(now);
+    /// Begins with the round that holds `now`.
+    pub fn new(scenario: Scenario, fleet: Fleet, ground_truth: GroundTruth, now: Micros) -> Self {
+        let round = scenario.grid.round_of(now);
         let ahead = BinaryHeap::new();
         Live {
             simulator: Simulator::new(scenario, &fleet),
             fleet,
             scenario,
-            truth,
-            first_tick: tick,
-            next_tick: tick,
+            ground_truth,
+            first_round: round,
+            next_round: round,
             ahead,
             events: 0,
         }
     }
 
-    /// Start of the first tick.
+    /// Start of the first round.
     pub fn since(&self) -> Micros {
-        self.scenario.grid.start(self.first_tick)
+        self.scenario.grid.start(self.first_round)
     }
 
     /// Everything that has arrived by `now` since the call before.
     pub fn advance(&mut self, now: Micros) -> Result<Arrived, Error> {
-        self.make_ticks(now)?;
+        self.make_rounds(now)?;
         let mut arrived = Arrived::default();
         while let Some(Reverse(event)) = self.ahead.peek()
             && event.due <= now
@@ -89,21 +89,21 @@ impl Live {
             let Some(Reverse(event)) = self.ahead.pop() else { break };
             match event.what {
                 What::Arrives(batch) => arrived.batch.append(batch),
-                What::Happens(place, report) => {
-                    self.truth.note(place, &report)?;
+                What::Happens(index, report) => {
+                    self.ground_truth.note(index, &report)?;
                     self.deliver(report, &mut arrived.batch);
                 }
                 What::RoundEnds => arrived.observed.push(event.due),
             }
         }
-        self.truth.flush()?;
+        self.ground_truth.flush()?;
         Ok(arrived)
     }
 
     /// When there is something to do again.
     pub fn next(&self) -> Micros {
-        let tick = self.scenario.grid.start(self.next_tick);
-        self.ahead.peek().map_or(tick, |Reverse(event)| event.due.min(tick))
+        let start = self.scenario.grid.start(self.next_round);
+        self.ahead.peek().map_or(start, |Reverse(event)| event.due.min(start))
     }
 
     /// The end: what has happened arrives now, what has not happened never will.
@@ -121,31 +121,31 @@ impl Live {
             interval: grid.interval(),
             seed: self.scenario.seed,
         };
-        self.truth.end(run)?;
+        self.ground_truth.end(run)?;
         Ok(arrived)
     }
 
-    fn make_ticks(&mut self, now: Micros) -> Result<(), Error> {
+    fn make_rounds(&mut self, now: Micros) -> Result<(), Error> {
         let grid = self.scenario.grid;
-        let missed = now - grid.start(self.next_tick);
+        let missed = now - grid.start(self.next_round);
         if missed > HELD_UP.max(2 * grid.interval()) {
-            let (from, to) = (grid.start(self.next_tick), grid.start(grid.tick_of(now)));
+            let (from, to) = (grid.start(self.next_round), grid.start(grid.round_of(now)));
             let held_up = Duration::from_micros(missed.unsigned_abs());
             tracing::warn!(
                 ?held_up,
                 "the process was held up; nobody looked at the devices meanwhile"
             );
-            self.truth.unobserved(from, to)?;
-            self.next_tick = grid.tick_of(now);
+            self.ground_truth.unobserved(from, to)?;
+            self.next_round = grid.round_of(now);
         }
-        while grid.start(self.next_tick) <= now {
-            let (tick, opening) = (self.next_tick, self.next_tick == self.first_tick);
-            for place in 0..self.simulator.devices.len() {
-                let report = self.simulator.devices[place].report(tick, opening);
-                self.plan(report.time, What::Happens(place, report));
+        while grid.start(self.next_round) <= now {
+            let (round, opening) = (self.next_round, self.next_round == self.first_round);
+            for index in 0..self.simulator.devices.len() {
+                let report = self.simulator.devices[index].report(round, opening);
+                self.plan(report.time, What::Happens(index, report));
             }
-            self.plan(grid.within(tick, ROUND_END), What::RoundEnds);
-            self.next_tick += 1;
+            self.plan(grid.within(round, ROUND_END), What::RoundEnds);
+            self.next_round += 1;
         }
         Ok(())
     }
@@ -159,7 +159,7 @@ impl Live {
             ..
         } = report;
         let interval = self.scenario.grid.interval();
-        let after = |ticks: u32| time + i64::from(ticks) * interval;
+        let after = |rounds: u32| time + i64::from(rounds) * interval;
         if let Some(again) = again {
             self.plan(after(again.max(1)), What::Arrives(content.clone()));
         }
@@ -244,13 +244,13 @@ mod tests {
     const SECOND: Micros = 1_000_000;
     const START: Micros = 1_700_000_000 * SECOND;
 
-    fn world(truth: GroundTruth) -> (Scenario, Fleet, GroundTruth) {
+    fn world(ground_truth: GroundTruth) -> (Scenario, Fleet, GroundTruth) {
         let scenario = Scenario {
             seed: 11,
             grid: TimeGrid::new(Duration::from_secs(1)),
             trouble: 5.0,
         };
-        (scenario, Fleet::new(7), truth)
+        (scenario, Fleet::new(7), ground_truth)
     }
 
     fn set(batch: &Batch) -> BTreeSet<String> {
@@ -262,8 +262,8 @@ mod tests {
 
     #[test]
     fn live_data_are_the_same_as_history() {
-        let (scenario, fleet, truth) = world(GroundTruth::new(None, std::iter::empty()).unwrap());
-        let mut live = Live::new(scenario, fleet.clone(), truth, START);
+        let (scenario, fleet, ground_truth) = world(GroundTruth::new(None, std::iter::empty()).unwrap());
+        let mut live = Live::new(scenario, fleet.clone(), ground_truth, START);
         let (mut all, mut rounds) = (Batch::default(), Vec::new());
         let (mut now, end) = (START, START + 600 * SECOND - 1);
         while now < end {
@@ -307,9 +307,9 @@ mod tests {
     #[test]
     fn what_was_missed_is_not_made_up() {
         let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("truth");
-        let (scenario, fleet, truth) = world(GroundTruth::new(Some(&path), std::iter::empty()).unwrap());
-        let mut live = Live::new(scenario, fleet, truth, START);
+        let path = folder.path().join("ground_truth");
+        let (scenario, fleet, ground_truth) = world(GroundTruth::new(Some(&path), std::iter::empty()).unwrap());
+        let mut live = Live::new(scenario, fleet, ground_truth, START);
         live.advance(START + SECOND / 2).unwrap();
         let late = live.advance(START + 3600 * SECOND + SECOND / 2).unwrap();
         assert_eq!(late.observed.len(), 1);

@@ -1,7 +1,7 @@
-//! Devices that behave like real ones, and whose every report is a pure function of (seed, device, tick).
+//! Devices that behave like real ones, and whose every report is a pure function of (seed, device, round).
 //!
-//! Ticks may be asked for in any order and by any program: history and live data of one seed are the same data. The
-//! time of a report lies in the first [`REPORT_SPAN`] of its tick, so that
+//! Rounds may be asked for in any order and by any program: history and live data of one seed are the same data. The
+//! time of a report lies in the first [`REPORT_SPAN`] of its round, so that
 //! - one lost report leaves a gap of at most `2 + REPORT_SPAN` intervals, which liveness (three intervals) bridges;
 //! - an outage misses three reports or more and leaves at least `4 - REPORT_SPAN` intervals, which it does not.
 //!
@@ -32,9 +32,9 @@ use std::time::Duration;
 /// What this source is called in settings.
 pub const KIND: &str = "simulation";
 
-/// The part of a tick in which its reports are made, retries included.
+/// The part of a round in which its reports are made, retries included.
 pub const REPORT_SPAN: f64 = 0.27;
-/// When in a tick the collector has looked at all devices: after the last report, so that it never vouches for a round it
+/// When in a round the collector has looked at all devices: after the last report, so that it never vouches for a round it
 /// has not finished.
 pub const ROUND_END: f64 = 0.30;
 
@@ -43,7 +43,7 @@ pub const ROUND_END: f64 = 0.30;
 pub struct Scenario {
     /// Same seed, same data.
     pub seed: u64,
-    /// The ticks.
+    /// The rounds.
     pub grid: TimeGrid,
     /// How eventful the devices' lives are: 1 is normal, 10 crowds ten times as many episodes into the same time.
     pub trouble: f64,
@@ -57,7 +57,7 @@ pub struct Simulator {
 }
 
 impl Simulator {
-    /// Nothing happens until a tick is asked for.
+    /// Nothing happens until a round is asked for.
     pub fn new(scenario: Scenario, fleet: &Fleet) -> Self {
         let devices = fleet.devices.iter();
         Simulator {
@@ -66,7 +66,7 @@ impl Simulator {
     }
 }
 
-/// What the store is told of a simulated fleet whose first tick begins at `since`.
+/// What the store is told of a simulated fleet whose first round begins at `since`.
 pub fn describe(fleet: &Fleet, grid: TimeGrid, since: Micros) -> Description {
     let devices = fleet.devices.iter().map(|device| DeviceDescription {
         id: device.id.clone(),

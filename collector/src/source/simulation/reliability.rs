@@ -1,15 +1,15 @@
 //! When a simulated device works, struggles or is away.
 //!
 //! A device's time is cut into *spells* of equal length. A spell holds at most one episode: a degraded state that ends
-//! in an outage, or in several short ones (flapping). Episodes keep clear of a spell's ends, so each tick's condition
+//! in an outage, or in several short ones (flapping). Episodes keep clear of a spell's ends, so each round's condition
 //! follows from its own spell alone. Error bursts live in shorter spells of the same sort.
 
 use super::rng::{Dice, Purpose};
 use crate::source::simulation::fleet::Kind;
 
-/// Ticks in a spell: twelve hours at one tick a minute.
+/// Rounds in a spell: twelve hours at one round a minute.
 const SPELL: f64 = 720.0;
-/// Ticks in the spells of error bursts.
+/// Rounds in the spells of error bursts.
 const BURST_SPELL: f64 = 90.0;
 /// Fewest reports missing in an outage. Liveness is three intervals, so three missing ones are always seen, whatever
 /// the clock's jitter, and two are never an outage.
@@ -32,11 +32,11 @@ pub(crate) struct Character {
     pub(crate) late: f64,
     spell: i64,
     burst_spell: i64,
-    /// Where in its spells the device stands at tick 0.
+    /// Where in its spells the device stands at round 0.
     offset: i64,
 }
 
-/// How a device is during a tick.
+/// How a device is during a round.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Condition {
     /// It reports. `strain` in [0, 1] grows towards a failure, `failure` is the chance that an attempt fails.
@@ -45,7 +45,7 @@ pub(crate) enum Condition {
         failure: f64,
         trouble: Trouble,
     },
-    /// It reports nothing; the outage's first missed tick, and whether the device itself is at fault.
+    /// It reports nothing; the outage's first missed round, and whether the device itself is at fault.
     Away { first: i64, fault: bool },
 }
 
@@ -87,19 +87,19 @@ impl Character {
         }
     }
 
-    pub(crate) fn condition(&self, tick: i64) -> Condition {
-        match self.episode(tick) {
+    pub(crate) fn condition(&self, round: i64) -> Condition {
+        match self.episode(round) {
             Some(condition) => condition,
-            None => self.outside_episodes(tick),
+            None => self.outside_episodes(round),
         }
     }
 
-    pub(crate) fn is_away(&self, tick: i64) -> bool {
-        matches!(self.episode(tick), Some(Condition::Away { .. }))
+    pub(crate) fn is_away(&self, round: i64) -> bool {
+        matches!(self.episode(round), Some(Condition::Away { .. }))
     }
 
-    fn outside_episodes(&self, tick: i64) -> Condition {
-        let (spell, at) = position(tick + self.offset, self.burst_spell);
+    fn outside_episodes(&self, round: i64) -> Condition {
+        let (spell, at) = position(round + self.offset, self.burst_spell);
         let mut dice = Dice::new(self.seed, self.key, Purpose::Burst, spell);
         if dice.chance(self.burst) {
             let length = dice.whole(4, self.burst_spell / 5);
@@ -121,8 +121,8 @@ impl Character {
     }
 
     /// The condition inside an episode; none outside.
-    fn episode(&self, tick: i64) -> Option<Condition> {
-        let (spell, at) = position(tick + self.offset, self.spell);
+    fn episode(&self, round: i64) -> Option<Condition> {
+        let (spell, at) = position(round + self.offset, self.spell);
         let mut dice = Dice::new(self.seed, self.key, Purpose::Episode, spell);
         if !dice.chance(self.episode) {
             return None;
@@ -159,7 +159,7 @@ impl Character {
             }
             if at < first + length {
                 return Some(Condition::Away {
-                    first: tick - (at - first),
+                    first: round - (at - first),
                     fault,
                 });
             }
@@ -177,9 +177,9 @@ fn degraded(strain: f64) -> Condition {
     }
 }
 
-/// The spell that holds a tick, and the tick's place in it.
-fn position(tick: i64, length: i64) -> (i64, i64) {
-    (tick.div_euclid(length), tick.rem_euclid(length))
+/// The spell that holds a round, and how far into it the round is.
+fn position(round: i64, length: i64) -> (i64, i64) {
+    (round.div_euclid(length), round.rem_euclid(length))
 }
 
 #[cfg(test)]
@@ -187,25 +187,25 @@ mod tests {
     use super::*;
     use crate::source::simulation::fleet::KINDS;
 
-    /// The outages of many devices' lives: first tick, length, and the working ticks before it.
+    /// The outages of many devices' lives: first round, length, and the working rounds before it.
     fn outages(trouble: f64) -> Vec<(i64, i64, i64)> {
         let mut found = Vec::new();
         for device in 0..20 {
             let character = Character::new(42, device, KINDS[device as usize % 5], trouble);
             let (mut length, mut working) = (0, 0);
-            for tick in 1_000_000..1_020_000 {
-                match character.condition(tick) {
+            for round in 1_000_000..1_020_000 {
+                match character.condition(round) {
                     Condition::Away { first, .. } => {
                         assert!(
-                            first == tick - length || first < 1_000_000,
-                            "an outage knows its first tick"
+                            first == round - length || first < 1_000_000,
+                            "an outage knows its first round"
                         );
                         length += 1;
                     }
                     Condition::Working { strain, failure, .. } => {
                         assert!((0.0..=1.0).contains(&strain) && (0.0..1.0).contains(&failure));
                         if length > 0 {
-                            found.push((tick - length, length, working));
+                            found.push((round - length, length, working));
                             (length, working) = (0, 0);
                         }
                         working += 1;
@@ -237,8 +237,8 @@ mod tests {
     #[test]
     fn a_failure_is_announced_by_a_degraded_state() {
         let character = Character::new(1, 4, Kind::Camera, 1.0);
-        let away = (0..50_000).find(|&tick| character.is_away(tick + 1) && !character.is_away(tick));
-        let before = away.map(|tick| character.condition(tick));
+        let away = (0..50_000).find(|&round| character.is_away(round + 1) && !character.is_away(round));
+        let before = away.map(|round| character.condition(round));
         assert!(
             matches!(
                 before,

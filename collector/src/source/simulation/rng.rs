@@ -1,6 +1,6 @@
 //! Dice without a memory: what they show depends on the seed, the device, the purpose and the index alone.
 //!
-//! So any tick of any device can be asked for at any time, in any order, and the answer is always the same.
+//! So any round of any device can be asked for at any time, in any order, and the answer is always the same.
 
 use std::f64::consts::TAU;
 
@@ -89,7 +89,7 @@ pub(crate) fn curve(seed: u64, device: u64, purpose: Purpose, x: f64) -> f64 {
     at(left) + (at(left + 1.0) - at(left)) * eased
 }
 
-/// A number that stands for a name (FNV-1a), so that a device's data do not depend on its place in the fleet.
+/// A number that stands for a name (FNV-1a), so that a device's data do not depend on its number in the fleet.
 pub(crate) fn key(name: &str) -> u64 {
     name.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)

@@ -42,30 +42,30 @@ fn any_damaged_byte_costs_one_record_and_is_counted() {
     let (folder, path, ends) = segment(4);
     let whole = std::fs::read(&path).unwrap();
     let first = ends[0] - (ends[1] - ends[0]);
-    for place in 0..whole.len() {
+    for offset in 0..whole.len() {
         for flip in [0x01, 0x80, 0xFF] {
             let mut content = whole.clone();
-            content[place] ^= flip;
+            content[offset] ^= flip;
             std::fs::write(&path, content).unwrap();
             let mut spool = open(folder.path());
             push(&mut spool, [4]);
-            let expected: Vec<i64> = match ends.iter().position(|&end| place < end) {
-                _ if place < first => (0..5).collect(),
+            let expected: Vec<i64> = match ends.iter().position(|&end| offset < end) {
+                _ if offset < first => (0..5).collect(),
                 hit => (0..5).filter(|number| Some(*number as usize) != hit).collect(),
             };
-            assert_eq!(drained(&mut spool), expected, "byte {place}");
+            assert_eq!(drained(&mut spool), expected, "byte {offset}");
             let (records, lost) = (5 - expected.len() as u64, spool.losses());
-            assert_eq!(lost.records, records, "byte {place}");
+            assert_eq!(lost.records, records, "byte {offset}");
             // Only how many rows a record had that is the last of all, and whose header was hit, is not known.
             assert!(
-                lost.rows == 3 * records || place >= ends[2] && lost.rows == 0,
-                "byte {place}: {lost:?}"
+                lost.rows == 3 * records || offset >= ends[2] && lost.rows == 0,
+                "byte {offset}: {lost:?}"
             );
             let kept = files(folder.path(), "damaged");
             assert_eq!(
                 kept.len() as u64,
-                u64::from(records > 0 || place < first),
-                "byte {place}"
+                u64::from(records > 0 || offset < first),
+                "byte {offset}"
             );
             kept.iter().for_each(|path| std::fs::remove_file(path).unwrap());
         }
@@ -85,13 +85,13 @@ proptest! {
             push(&mut open(folder.path()), run * 10..run * 10 + 10);
         }
         let paths = files(folder.path(), "spool");
-        for (place, length, byte) in holes {
-            let path = &paths[place % paths.len()];
+        for (offset, length, byte) in holes {
+            let path = &paths[offset % paths.len()];
             let mut content = std::fs::read(path).unwrap();
             // The last record stays: how many are missing behind it nobody could know.
             let end = content.len() - 120;
-            let place = place % end;
-            content[place..end.min(place + length)].fill(byte);
+            let offset = offset % end;
+            content[offset..end.min(offset + length)].fill(byte);
             std::fs::write(path, content).unwrap();
         }
         let mut spool = open(folder.path());

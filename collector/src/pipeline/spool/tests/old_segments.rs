@@ -85,23 +85,23 @@ fn a_torn_old_segment_keeps_its_whole_records() {
 fn any_damaged_byte_of_an_old_segment_costs_one_record() {
     let whole = old_segment(0..4);
     let record = (whole.len() - 8) / 4;
-    for place in 0..whole.len() {
+    for offset in 0..whole.len() {
         for flip in [0x01, 0x80, 0xFF] {
             let folder = tempfile::tempdir().unwrap();
             let mut content = whole.clone();
-            content[place] ^= flip;
+            content[offset] ^= flip;
             put(folder.path(), 1, &content);
             let mut spool = open(folder.path());
             push(&mut spool, [4]);
-            let hit = place.checked_sub(8).map(|place| (place / record) as i64);
+            let hit = offset.checked_sub(8).map(|offset| (offset / record) as i64);
             let expected: Vec<i64> = (0..5).filter(|number| Some(*number) != hit).collect();
-            assert_eq!(drained(&mut spool), expected, "byte {place}");
+            assert_eq!(drained(&mut spool), expected, "byte {offset}");
             // A length in the last record that is too long looks as if the record was torn.
-            let torn = hit == Some(3) && (place - 8) % record < 4;
+            let torn = hit == Some(3) && (offset - 8) % record < 4;
             let lost = spool.losses().records;
             assert!(
                 lost == u64::from(hit.is_some()) || torn && lost == 0,
-                "byte {place}: {lost}"
+                "byte {offset}: {lost}"
             );
         }
     }
