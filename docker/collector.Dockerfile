@@ -27,7 +27,7 @@ RUN target="$(uname -m)-unknown-linux-musl" \
 FROM scratch
 COPY --from=build /image/ /
 USER 10001:10001
-ENV IOT_KPI_PLACES=/var/lib/iot-kpi-collector/places XDG_STATE_HOME=/var/lib IOT_KPI_METRICS_LISTEN=127.0.0.1:9187
+ENV IOT_KPI_INSTANCE_DIR=/var/lib/iot-kpi-collector/places XDG_STATE_HOME=/var/lib IOT_KPI_METRICS_LISTEN=127.0.0.1:9187
 VOLUME /var/lib/iot-kpi-collector
 HEALTHCHECK --interval=10s --timeout=5s --start-period=30s --retries=3 CMD ["/usr/bin/iot-kpi-collector", "health"]
 ENTRYPOINT ["/usr/bin/iot-kpi-collector"]

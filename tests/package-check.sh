@@ -151,6 +151,7 @@ if DEB=$(one 'postgresql-15-iot-kpi_*.deb'); then
     check "CREATE EXTENSION there" usable
     check "dpkg installs the collector" in_tree -i "$(one 'iot-kpi-collector_*.deb')"
     check "the collector runs" "$TREE/usr/bin/iot-kpi-collector" --version
+    check "its settings can be used" "$TREE/usr/bin/iot-kpi-collector" check --config "$TREE/etc/iot-kpi-collector/collector.toml"
     check "dpkg refuses to remove PostgreSQL from under it" bash -c "! dpkg --root='$TREE' --force-not-root --simulate -r postgresql-15"
     if command -v systemd-analyze > /dev/null; then
         check "the unit is sound" unit

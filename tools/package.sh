@@ -148,6 +148,7 @@ collector() {
     install -m 755 "$program" "$WORK/$name/bin/iot-kpi-collector"
     strip "$WORK/$name/bin/iot-kpi-collector"
     cp LICENSE CHANGELOG.md docs/collector.md packaging/iot-kpi-collector.service "$WORK/$name/"
+    cp collector/example.toml "$WORK/$name/collector.toml"
     cp collector/env.example "$WORK/$name/collector.env"
     tarball "$name"
 
@@ -155,13 +156,13 @@ collector() {
     local tree=$WORK/$package
     install -D -m 755 -t "$tree/usr/bin" "$WORK/$name/bin/iot-kpi-collector"
     install -D -m 644 -t "$tree/usr/lib/systemd/system" packaging/iot-kpi-collector.service
-    install -D -m 640 collector/env.example "$tree/etc/iot-kpi-collector/collector.env"
+    install -D -m 644 collector/example.toml "$tree/etc/iot-kpi-collector/collector.toml"
     documents "$tree" "$package" docs/collector.md
     mkdir -p "$tree/DEBIAN"
-    echo /etc/iot-kpi-collector/collector.env > "$tree/DEBIAN/conffiles"
+    echo /etc/iot-kpi-collector/collector.toml > "$tree/DEBIAN/conffiles"
     install -m 755 packaging/deb/{postinst,prerm,postrm} "$tree/DEBIAN/"
     deb "$tree" "$package" "$(needs "$tree/usr/bin/iot-kpi-collector")" "collector that feeds pg_iot_kpi" \
-        "Sends the samples of a simulated fleet of devices to a store of pg_iot_kpi, and keeps them on disk while the database is away. It does not start by itself: see /usr/share/doc/iot-kpi-collector/collector.md."
+        "Sends the samples of its sources to a store of pg_iot_kpi, and keeps them on disk while the database is away. It does not start by itself: see /usr/share/doc/iot-kpi-collector/collector.md."
 }
 
 if [ -n "$GIVEN_PG_CONFIG" ]; then

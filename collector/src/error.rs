@@ -16,6 +16,9 @@ pub enum Error {
         /// What to give instead.
         remedy: String,
     },
+    /// Several errors at once, as of a settings file.
+    #[error("{} mistakes{}", .0.len(), .0.iter().map(|one| format!("\n  {one}")).collect::<String>())]
+    Several(Vec<Error>),
     /// A file that cannot be read or written.
     #[error("cannot {action} {}: {source}; {remedy}", path.display())]
     File {
@@ -135,6 +138,18 @@ impl Error {
             setting: setting.into(),
             problem: problem.into(),
             remedy: remedy.into(),
+        }
+    }
+
+    /// None, the only one, or all of them.
+    pub(crate) fn all(mut errors: Vec<Error>) -> Result<(), Self> {
+        match (errors.pop(), errors.is_empty()) {
+            (None, _) => Ok(()),
+            (Some(only), true) => Err(only),
+            (Some(last), false) => {
+                errors.push(last);
+                Err(Error::Several(errors))
+            }
         }
     }
 

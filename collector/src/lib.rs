@@ -1,4 +1,4 @@
-//! The collector: feeds the store of pg_iot_kpi, simulated devices first.
+//! The collector: feeds the store of pg_iot_kpi from its sources, of which simulated devices are the first.
 //!
 //! It knows the database by its SQL interface alone: it writes by its ingest functions (`iot_kpi.ingest_metrics` and
 //! `iot_kpi.ingest_status`), registers its devices in `iot.devices`, and has KPIs calculated.
@@ -14,7 +14,7 @@
 //! | [`sink`] | the store: connections, its ingest functions, registration, and what its errors mean |
 //! | [`runtime`] | time, an orderly end, metrics and the pages that show them |
 //! | [`database`] | which database, and how to reach it |
-//! | [`settings`] | by flag, environment, file |
+//! | [`settings`] | by flag, environment, file; each source has a table of its own |
 //! | `commands/` | one file a command |
 //!
 //! ```
@@ -47,9 +47,11 @@ pub async fn run(mut settings: Settings) -> Result<(), Error> {
     let _instance = runtime::instance::take(&mut settings)?;
     let settings = &settings;
     match &settings.command {
-        Command::Simulate(wanted) => commands::simulate::run(settings, wanted).await,
+        Command::Run(wanted) => commands::run::run(settings, wanted).await,
+        Command::Simulate(wanted) => commands::run::run(settings, &wanted.run).await,
         Command::Backfill(wanted) => commands::backfill::run(settings, wanted).await,
         Command::Devices(wanted) => commands::devices::run(settings, wanted).await,
+        Command::Check => commands::check::run(settings),
         Command::Resend(wanted) => commands::resend::run(settings, wanted).await,
         Command::Health(wanted) => commands::health::run(wanted).await,
     }

@@ -1,6 +1,6 @@
 //! `backfill`: the history up to now, and its KPIs.
 
-use super::live;
+use super::run::heartbeats;
 use crate::database::Target;
 use crate::error::Error;
 use crate::pipeline::output::Output;
@@ -29,13 +29,14 @@ const BETWEEN_LOOKS: Duration = Duration::from_millis(100);
 pub(crate) async fn run(settings: &Settings, wanted: &Backfill) -> Result<(), Error> {
     let mut shutdown = Shutdown::on_signals()?;
     let common = &settings.common;
-    let (scenario, fleet) = (common.scenario(), common.fleet());
+    let simulation = &wanted.simulation;
+    let (scenario, fleet) = (simulation.scenario(), simulation.fleet(None));
     let until = wanted.until.unwrap_or_else(now);
     let span = i64::try_from(wanted.span.as_micros()).unwrap_or(i64::MAX);
     let history = History::before(scenario, until, span, common.rows());
     let (from, to) = (scenario.grid.start(history.first), scenario.grid.start(history.end));
     if from == to {
-        let problem = format!("{:?} holds no whole interval of {:?}", wanted.span, common.interval);
+        let problem = format!("{:?} holds no whole interval of {:?}", wanted.span, simulation.interval);
         return Err(Error::setting(
             "--span",
             problem,
@@ -46,11 +47,11 @@ pub(crate) async fn run(settings: &Settings, wanted: &Backfill) -> Result<(), Er
     let target = Target::from_settings(settings)?;
     let began = Instant::now();
     let devices = fleet.devices.len();
-    let ground_truth = GroundTruth::new(common.truth.as_deref(), fleet.devices.iter().map(|d| &*d.id))?;
+    let ground_truth = GroundTruth::new(simulation.ground_truth.as_deref(), fleet.devices.iter().map(|d| &*d.id))?;
     let source = Past::new(history, fleet, ground_truth);
     let (made, all) = source.progress();
     let described = vec![source.describe()];
-    let heartbeats = live::heartbeats(&common.collector_id, &described);
+    let heartbeats = heartbeats(&common.collector_id, &described);
     let registration = Registration::new(common.collector_id.as_str().into(), described);
     // History can be made again, and does without a spool; where its folder would be, refused rows are kept.
     let folder = spool_folder(settings, None, &target).ok();

@@ -1,12 +1,10 @@
-//! `devices`: registers the fleet and lists what the store knows.
+//! `devices`: registers the sources' devices and lists what the store knows.
 
 use crate::database::Target;
 use crate::error::Error;
 use crate::runtime::shutdown::Shutdown;
-use crate::runtime::time_grid::{TimeGrid, now};
 use crate::settings::{Devices, Settings};
 use crate::sink::registry::{self, Registration};
-use crate::source::simulation;
 use chrono::{DateTime, Utc};
 use std::io::Write;
 use tokio_postgres::Client;
@@ -28,8 +26,11 @@ pub(crate) async fn run(settings: &Settings, wanted: &Devices) -> Result<(), Err
     let client = target.connect_within(common.wait, &mut shutdown).await?;
     registry::ensure(&client, &target, common.create_store).await?;
     if !wanted.list_only {
-        let grid = TimeGrid::new(common.interval);
-        let sources = vec![simulation::describe(&common.fleet(), grid, now())];
+        let sources = settings
+            .sources()?
+            .iter()
+            .map(|named| named.source.describe())
+            .collect();
         let mut registration = Registration::new(common.collector_id.as_str().into(), sources);
         registration.overwrite = wanted.overwrite;
         registry::register(&client, &registration).await?;

@@ -1,15 +1,14 @@
 //! Settings: by flag, by environment, by file, in that order; `--help` is their reference.
 
 mod file;
-mod values;
+pub(crate) mod values;
 
-pub use file::SettingsFile;
+pub use file::{SettingsFile, Table};
 
 use crate::database::Target;
 use crate::error::Error;
-use crate::runtime::time_grid::{Micros, TimeGrid};
-use crate::source::simulation::Scenario;
-use crate::source::simulation::fleet::Fleet;
+use crate::runtime::time_grid::Micros;
+use crate::source::{self, Context, Named, simulation};
 use clap::builder::BoolishValueParser;
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
@@ -18,10 +17,11 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// Feeds pg_iot_kpi with the data of a simulated fleet.
+/// Feeds pg_iot_kpi.
 ///
-/// Every setting is taken from its flag, else from its environment variable, else from the settings file, which holds
-/// NAME=value lines with the names of the environment.
+/// Every setting is taken from its flag, else from its environment variable, else from the settings file. Where its name
+/// ends with .toml, a key is a flag's name with _ for -, and each source has a table: [source.simulation]. Otherwise it
+/// holds NAME=value lines with the names of the environment.
 #[derive(Debug, Parser)]
 #[command(name = "iot-kpi-collector", version)]
 pub struct Settings {
@@ -42,15 +42,19 @@ pub struct Settings {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Sends live data until it is told to stop
+    /// Sends what the sources of the settings file deliver, until SIGTERM or Ctrl-C
+    Run(Run),
+    /// Sends the live data of simulated devices, until SIGTERM or Ctrl-C
     Simulate(Simulate),
     /// Writes the history up to now
     Backfill(Backfill),
     /// Registers the devices and lists them
     Devices(Devices),
+    /// Says whether a settings file can be used; ends with 0 when it can, and with 2 and all its mistakes when not
+    Check,
     /// Sends rows again that the store has refused
     Resend(Resend),
-    /// Asks a running simulate how it is; for health checks, ends with 0 when it is well
+    /// Asks a running collector how it is; for health checks, ends with 0 when it is well
     Health(Health),
 }
 
@@ -89,7 +93,7 @@ pub struct Common {
     /// Create the extension and its store when they are missing
     #[arg(long, global = true, env = "IOT_KPI_CREATE_STORE", value_parser = BoolishValueParser::new())]
     pub create_store: bool,
-    /// How long backfill and devices wait for a database that does not answer; simulate waits for ever
+    /// How long backfill and devices wait for a database that does not answer; run and simulate wait for ever
     #[arg(long, global = true, env = "IOT_KPI_WAIT", value_parser = values::duration, default_value = "10s")]
     pub wait: Duration,
     /// The collector's own device id
@@ -101,29 +105,6 @@ pub struct Common {
         value_name = "ID"
     )]
     pub collector_id: String,
-    /// How many devices: the five kinds in turn, numbered on
-    #[arg(long, global = true, env = "IOT_KPI_DEVICES", default_value_t = 5, value_name = "N",
-          value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
-    pub devices: u32,
-    /// Time between two reports of a device
-    #[arg(long, global = true, env = "COLLECTION_INTERVAL", value_parser = values::interval, default_value = "60s")]
-    pub interval: Duration,
-    /// Same seed, same data
-    #[arg(
-        long,
-        global = true,
-        env = "IOT_KPI_SEED",
-        default_value_t = 42,
-        value_name = "NUMBER"
-    )]
-    pub seed: u64,
-    /// How eventful the devices' lives are: 10 crowds ten times as many failures into the same time
-    #[arg(long, global = true, env = "IOT_KPI_TROUBLE", value_parser = values::factor, default_value = "1",
-          value_name = "FACTOR")]
-    pub trouble: f64,
-    /// Write what truly happened to this file, one JSON object a line
-    #[arg(long, global = true, env = "IOT_KPI_TRUTH", value_name = "FILE")]
-    pub truth: Option<PathBuf>,
     /// Most rows in one statement
     #[arg(long, global = true, env = "IOT_KPI_BATCH", default_value_t = 5000, value_name = "ROWS",
           value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
@@ -153,18 +134,30 @@ pub struct Common {
         value_name = "FILTER"
     )]
     pub log: String,
-    /// Collectors with the same settings before this one, see `--places`.
+    /// Which of several collectors with the same settings this one is, see `--instance-dir`.
     #[arg(skip)]
-    pub before: u32,
+    pub instance: Option<u32>,
 }
 
 /// Settings of `simulate`.
 #[derive(Debug, Args)]
 pub struct Simulate {
-    /// A folder that collectors with the same settings share: each takes the first place that is free in it. The n-th is
-    /// collector-n, and has the n-th lot of devices
-    #[arg(long, env = "IOT_KPI_PLACES", value_name = "DIR")]
-    pub places: Option<PathBuf>,
+    /// How to go on collecting.
+    #[command(flatten)]
+    pub run: Run,
+    /// The devices.
+    #[command(flatten)]
+    pub simulation: simulation::Settings,
+}
+
+/// Settings of `run`, and of `simulate`.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Collecting")]
+pub struct Run {
+    /// A folder that collectors with the same settings share: each takes the first number that is free in it. The n-th is
+    /// collector-n, and has the n-th lot of simulated devices
+    #[arg(long, alias = "places", env = "IOT_KPI_INSTANCE_DIR", value_name = "DIR")]
+    pub instance_dir: Option<PathBuf>,
     /// Where data wait while the database is away [default: a folder for this collector and database under
     /// $XDG_STATE_HOME or ~/.local/state]
     #[arg(long, env = "IOT_KPI_SPOOL_DIR", value_name = "DIR")]
@@ -184,7 +177,7 @@ pub struct Simulate {
     /// Allow --metrics-listen on an address that other machines can reach
     #[arg(long, env = "IOT_KPI_METRICS_PUBLIC", value_parser = BoolishValueParser::new())]
     pub metrics_public: bool,
-    /// How long a stop may take to write what is in hand before it goes to the spool
+    /// How long a shutdown may take to write what is in hand before it goes to the spool
     #[arg(long, env = "IOT_KPI_GRACE", value_parser = values::duration, default_value = "5s")]
     pub grace: Duration,
 }
@@ -202,6 +195,9 @@ pub struct Backfill {
     /// Leave the KPIs uncalculated
     #[arg(long, env = "IOT_KPI_NO_CALCULATE", value_parser = BoolishValueParser::new())]
     pub no_calculate: bool,
+    /// The devices.
+    #[command(flatten)]
+    pub simulation: simulation::Settings,
 }
 
 /// Settings of `devices`.
@@ -210,9 +206,12 @@ pub struct Devices {
     /// List only
     #[arg(long)]
     pub list_only: bool,
-    /// Bring devices that are registered differently in line with the fleet
+    /// Bring devices that are registered differently in line with the sources
     #[arg(long, conflicts_with = "list_only")]
     pub overwrite: bool,
+    /// The devices, where the settings file has no sources.
+    #[command(flatten)]
+    pub simulation: simulation::Settings,
 }
 
 /// Settings of `resend`.
@@ -239,29 +238,27 @@ impl Settings {
         T: Into<OsString> + Clone,
     {
         let arguments: Vec<OsString> = arguments.into_iter().map(Into::into).collect();
+        let command = Self::command();
         let file = match Self::named_file(&arguments) {
-            Some(path) => SettingsFile::read(&path)?,
+            Some(path) => SettingsFile::read(&path, &command)?,
             None => SettingsFile::default(),
         };
-        let command = Self::command();
-        if let Some(stranger) = file.strangers(&command).first() {
-            let remedy = "see --help for the names there are";
-            return Err(Error::setting(stranger, "is no setting, though the file has it", remedy).into());
-        }
         let matches = file.apply(command).try_get_matches_from(arguments)?;
         let mut settings = Self::from_arg_matches(&matches)?;
         settings.file = file;
         settings.url_on_command_line = is_on_command_line(&matches, "database_url");
+        let shares = settings.run().is_some_and(|run| run.instance_dir.is_some());
+        settings.common.instance = shares.then_some(0);
         settings.check()?;
         Ok(settings)
     }
 
     /// The file must be known before the command line can be judged: it may be wrong for want of what is in the file.
     fn named_file(arguments: &[OsString]) -> Option<PathBuf> {
-        let flagged = arguments.iter().enumerate().find_map(|(place, argument)| {
+        let flagged = arguments.iter().enumerate().find_map(|(index, argument)| {
             let argument = argument.to_str()?;
             match argument.strip_prefix("--config")? {
-                "" => arguments.get(place + 1).map(PathBuf::from),
+                "" => arguments.get(index + 1).map(PathBuf::from),
                 value => value.strip_prefix('=').map(PathBuf::from),
             }
         });
@@ -281,7 +278,67 @@ impl Settings {
                 "use 1 to 255 characters",
             ));
         }
-        Ok(())
+        match self.command {
+            Command::Run(_) => self.sources().map(|_| ()),
+            Command::Check => self.check_file(),
+            _ => Ok(()),
+        }
+    }
+
+    /// What cannot be seen when a file is read, and yet needs no database.
+    fn check_file(&self) -> Result<(), Error> {
+        if self.common.config.is_none() {
+            return Err(Error::setting(
+                "--config",
+                "is not given",
+                "name the settings file to check",
+            ));
+        }
+        Target::from_settings(self)?;
+        match self.file.is_toml() {
+            true => self.sources().map(|_| ()),
+            false => Ok(()),
+        }
+    }
+
+    /// What goes on collecting has these.
+    pub fn run(&self) -> Option<&Run> {
+        match &self.command {
+            Command::Run(run) | Command::Simulate(Simulate { run, .. }) => Some(run),
+            _ => None,
+        }
+    }
+
+    /// The sources: those of the settings file's tables, or the simulated devices that flags describe.
+    pub fn sources(&self) -> Result<Vec<Named>, Error> {
+        let (tables, context) = (self.file.tables(), self.context());
+        let simulation = |settings: &simulation::Settings| {
+            let name = simulation::KIND.name.to_owned();
+            let source = Box::new(simulation::Simulation::new(settings.clone(), &context));
+            Ok(vec![Named { name, source }])
+        };
+        match &self.command {
+            Command::Simulate(simulate) => return simulation(&simulate.simulation),
+            Command::Devices(devices) if tables.is_empty() => return simulation(&devices.simulation),
+            _ => {}
+        }
+        if tables.is_empty() {
+            let remedy = "name a file with --config that ends with .toml and has one, as in [source.simulation]";
+            return Err(Error::setting("--config", "there is no source", remedy));
+        }
+        let named = |table: &Table| {
+            let name = table.name().to_owned();
+            source::make(table, &context).map(|source| Named { name, source })
+        };
+        let sources = tables.iter().map(named).collect::<Result<Vec<Named>, Error>>()?;
+        source::refuse_shared_devices(&sources)?;
+        Ok(sources)
+    }
+
+    /// What sources may want to know.
+    pub fn context(&self) -> Context {
+        let instance = self.common.instance;
+        Context { instance }
     }
 }
 
@@ -290,20 +347,11 @@ impl Common {
     pub fn rows(&self) -> usize {
         4 * self.batch as usize * self.writers as usize
     }
+}
 
-    /// The devices.
-    pub fn fleet(&self) -> Fleet {
-        Fleet::lot(self.before as usize, self.devices as usize)
-    }
-
-    /// What shapes the simulation.
-    pub fn scenario(&self) -> Scenario {
-        Scenario {
-            seed: self.seed,
-            grid: TimeGrid::new(self.interval),
-            trouble: self.trouble,
-        }
-    }
+/// What a settings file may have above its tables: what holds for every source.
+fn common() -> clap::Command {
+    Run::augment_args(Common::augment_args(clap::Command::new("common")))
 }
 
 /// A folder for this collector and this database: what waits for one must never reach another.

@@ -10,30 +10,29 @@ fn settings(file: &str, arguments: &[&str]) -> Result<Settings, Refusal> {
     Settings::from([&["iot-kpi-collector", config.as_str()], arguments].concat())
 }
 
+fn simulation(settings: Result<Settings, Refusal>) -> simulation::Settings {
+    match settings.unwrap().command {
+        Command::Simulate(simulate) => simulate.simulation,
+        other => panic!("{other:?}"),
+    }
+}
+
 #[test]
 fn a_flag_goes_before_the_file_and_the_file_before_the_default() {
-    let none = settings("", &["simulate"]).unwrap().common;
+    let none = simulation(settings("", &["simulate"]));
     assert_eq!((none.devices, none.interval), (5, Duration::from_secs(60)));
     let file = "IOT_KPI_DEVICES=7\nCOLLECTION_INTERVAL=5s\nIOT_KPI_CREATE_STORE=true\n";
-    let from_file = settings(file, &["simulate"]).unwrap().common;
-    assert_eq!(
-        (from_file.devices, from_file.interval, from_file.create_store),
-        (7, Duration::from_secs(5), true)
-    );
-    let flagged = settings(file, &["simulate", "--devices", "9"]).unwrap().common;
+    assert!(settings(file, &["simulate"]).unwrap().common.create_store);
+    let from_file = simulation(settings(file, &["simulate"]));
+    assert_eq!((from_file.devices, from_file.interval), (7, Duration::from_secs(5)));
+    let flagged = simulation(settings(file, &["simulate", "--devices", "9"]));
     assert_eq!((flagged.devices, flagged.interval), (9, Duration::from_secs(5)));
 }
 
 #[test]
 fn a_commands_own_settings_come_from_the_file_too() {
     let settings = settings("IOT_KPI_SPOOL_MAX=2M\n", &["simulate"]).unwrap();
-    assert!(matches!(
-        settings.command,
-        Command::Simulate(Simulate {
-            spool_max: 2_097_152,
-            ..
-        })
-    ));
+    assert_eq!(settings.run().unwrap().spool_max, 2_097_152);
 }
 
 #[test]
@@ -41,6 +40,7 @@ fn mistakes_are_named() {
     for (file, arguments, says) in [
         ("IOT_KPI_DEVICE=7\n", &["simulate"][..], "IOT_KPI_DEVICE"),
         ("nonsense\n", &["simulate"], "settings.env:1"),
+        ("IOT_KPI_DEVICES=7\n", &["run"], "[source.simulation]"),
         ("COLLECTION_INTERVAL=often\n", &["simulate"], "often"),
         ("", &["simulate", "--devices", "0"], "--devices"),
         ("", &["simulate", "--collector-id", ""], "--collector-id"),
@@ -77,5 +77,44 @@ fn the_example_knows_every_setting() {
             "{name} is not in env.example"
         );
     }
-    settings(example, &["simulate"]).unwrap();
+    let all = example.lines().map(|line| {
+        line.strip_prefix('#')
+            .filter(|line| !line.starts_with(' '))
+            .unwrap_or(line)
+    });
+    let all: Vec<&str> = all.collect();
+    settings(&all.join("\n"), &["simulate"]).unwrap();
+}
+
+/// Every key stands in the example, which is a settings file with and without its defaults.
+#[test]
+fn the_example_in_toml_knows_every_setting() {
+    let example = include_str!("../../example.toml");
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("collector.toml");
+    let plain = |line: &str| {
+        line.strip_prefix('#')
+            .filter(|line| !line.starts_with(' '))
+            .unwrap_or(line)
+            .to_owned()
+    };
+    let all: Vec<String> = example.lines().map(plain).collect();
+    let without = |name: &str| {
+        all.iter()
+            .filter(|line| !line.starts_with(name))
+            .cloned()
+            .collect::<Vec<_>>()
+    };
+    for text in [example.to_owned(), without("password_file").join("\n")] {
+        std::fs::write(&path, text).unwrap();
+        let config = format!("--config={}", path.display());
+        Settings::from(["iot-kpi-collector", &config, "run"]).unwrap();
+    }
+    let simulation = simulation::Settings::augment_args(clap::Command::new("simulation"));
+    for key in file::keys(&common()).into_iter().chain(file::keys(&simulation)) {
+        assert!(
+            all.iter().any(|line| line.starts_with(&format!("{key} = "))),
+            "{key} is not in example.toml"
+        );
+    }
 }

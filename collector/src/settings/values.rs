@@ -5,7 +5,7 @@ use chrono::DateTime;
 use std::time::Duration;
 
 /// `60s`, `250ms`, `1.5m`, `1h 30m`, `7d`; a bare number is seconds.
-pub(super) fn duration(text: &str) -> Result<Duration, String> {
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     let text = text.trim();
     if let Ok(seconds) = text.parse::<f64>() {
         return Duration::try_from_secs_f64(seconds).map_err(|error| format!("{text:?} is no duration ({error})"));
@@ -15,7 +15,7 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
 }
 
 /// As [`duration`], but not nothing.
-pub(super) fn positive_duration(text: &str) -> Result<Duration, String> {
+pub(crate) fn positive_duration(text: &str) -> Result<Duration, String> {
     match duration(text)? {
         Duration::ZERO => Err("must be longer than nothing, as in 60s".to_owned()),
         duration => Ok(duration),
@@ -23,7 +23,7 @@ pub(super) fn positive_duration(text: &str) -> Result<Duration, String> {
 }
 
 /// A round; times within one are told apart down to microseconds.
-pub(super) fn interval(text: &str) -> Result<Duration, String> {
+pub(crate) fn interval(text: &str) -> Result<Duration, String> {
     let interval = duration(text)?;
     if interval < Duration::from_millis(10) || interval > Duration::from_secs(86_400) {
         return Err("must be between 10ms and 1d, as in 60s".to_owned());
@@ -32,7 +32,7 @@ pub(super) fn interval(text: &str) -> Result<Duration, String> {
 }
 
 /// `67108864`, `64M`, `64MiB`, `2G`; multiples of 1024.
-pub(super) fn size(text: &str) -> Result<u64, String> {
+pub(crate) fn size(text: &str) -> Result<u64, String> {
     let text = text.trim();
     let end = text
         .find(|c: char| !c.is_ascii_digit() && c != '.')
@@ -56,14 +56,14 @@ pub(super) fn size(text: &str) -> Result<u64, String> {
 }
 
 /// RFC 3339: `2026-01-31T00:00:00Z`.
-pub(super) fn instant(text: &str) -> Result<Micros, String> {
+pub(crate) fn instant(text: &str) -> Result<Micros, String> {
     DateTime::parse_from_rfc3339(text)
         .map(|time| time.timestamp_micros())
         .map_err(|_| format!("{text:?} is no instant; write it as 2026-01-31T00:00:00Z"))
 }
 
 /// A factor above nothing.
-pub(super) fn factor(text: &str) -> Result<f64, String> {
+pub(crate) fn factor(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(factor) if (0.01..=1000.0).contains(&factor) => Ok(factor),
         _ => Err("must be a number between 0.01 and 1000, 1 being normal".to_owned()),

@@ -111,15 +111,15 @@ pub struct Fleet {
 impl Fleet {
     /// A fleet of `count` devices: the five kinds in turn, numbered on.
     pub fn new(count: usize) -> Self {
-        Self::lot(0, count)
+        Self::after(0, count)
     }
 
-    /// As [`Fleet::new`], after so many other fleets of the same size.
-    pub fn lot(before: usize, count: usize) -> Self {
-        let devices = (before * count..(before + 1) * count)
-            .map(|i| Device::numbered(KINDS[i % KINDS.len()], i / KINDS.len() + 1))
-            .collect();
-        Fleet { devices }
+    /// As [`Fleet::new`], without the first `skipped`.
+    pub fn after(skipped: usize, count: usize) -> Self {
+        let devices = (skipped..skipped + count).map(|i| Device::numbered(KINDS[i % KINDS.len()], i / KINDS.len() + 1));
+        Fleet {
+            devices: devices.collect(),
+        }
     }
 }
 
@@ -155,6 +155,6 @@ mod tests {
         assert_eq!(&*fleet.devices[5].id, "TEMP_002");
         assert_eq!(&*fleet.devices[9_999].id, "CAM_2000");
         assert_eq!(fleet.devices[..5], Fleet::new(5).devices);
-        assert_eq!(fleet.devices[14..21], Fleet::lot(2, 7).devices);
+        assert_eq!(fleet.devices[14..21], Fleet::after(14, 7).devices);
     }
 }

@@ -66,7 +66,8 @@ impl GroundTruth {
     /// Starts a new file at `path`, if there is one, about these devices.
     pub fn new<'a>(path: Option<&Path>, ids: impl Iterator<Item = &'a str>) -> Result<Self, Error> {
         let file = path.map(|path| {
-            let file = File::create(path).map_err(Error::file("write", path, "name another file with --truth"))?;
+            let file =
+                File::create(path).map_err(Error::file("write", path, "name another file with --ground-truth"))?;
             Ok((path.to_owned(), BufWriter::new(file)))
         });
         let blank = |id: &str| DeviceState {
@@ -154,7 +155,7 @@ impl GroundTruth {
     }
 }
 
-const WRITABLE: &str = "make room for it, or name another file with --truth";
+const WRITABLE: &str = "make room for it, or name another file with --ground-truth";
 
 impl DeviceState {
     fn outage(&self, since: Micros, ended: Option<Micros>) -> Value {

@@ -5,10 +5,7 @@ use super::ground_truth::{GroundTruth, Run};
 use super::{ROUND_END, Report, Scenario, Simulator};
 use crate::error::Error;
 use crate::pipeline::batch::Batch;
-use crate::pipeline::output::Output;
-use crate::runtime::shutdown::Shutdown;
-use crate::runtime::time_grid::{Micros, now};
-use crate::source::{Description, Running, Source};
+use crate::runtime::time_grid::Micros;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::time::Duration;
@@ -28,7 +25,6 @@ pub struct Arrived {
 /// The world from a first round on.
 #[derive(Debug)]
 pub struct Live {
-    fleet: Fleet,
     simulator: Simulator,
     scenario: Scenario,
     ground_truth: GroundTruth,
@@ -59,12 +55,11 @@ enum What {
 
 impl Live {
     /// Begins with the round that holds `now`.
-    pub fn new(scenario: Scenario, fleet: Fleet, ground_truth: GroundTruth, now: Micros) -> Self {
+    pub fn new(scenario: Scenario, fleet: &Fleet, ground_truth: GroundTruth, now: Micros) -> Self {
         let round = scenario.grid.round_of(now);
         let ahead = BinaryHeap::new();
         Live {
-            simulator: Simulator::new(scenario, &fleet),
-            fleet,
+            simulator: Simulator::new(scenario, fleet),
             scenario,
             ground_truth,
             first_round: round,
@@ -179,39 +174,6 @@ impl Live {
     }
 }
 
-impl Source for Live {
-    fn describe(&self) -> Description {
-        super::describe(&self.fleet, self.scenario.grid, self.since())
-    }
-
-    fn run(mut self: Box<Self>, out: Output, mut shutdown: Shutdown) -> Running {
-        Box::pin(async move {
-            // What happens within a moment travels together.
-            let interval = Duration::from_micros(self.scenario.grid.interval().unsigned_abs());
-            let together = (interval / 20).clamp(Duration::from_millis(5), Duration::from_secs(1));
-            while !shutdown.is_requested() {
-                self.advance(now())?.hand_on(&out).await?;
-                let wait = Duration::from_micros((self.next() - now()).max(0).unsigned_abs());
-                shutdown.or_after(wait.max(together)).await;
-            }
-            self.end(now())?.hand_on(&out).await
-        })
-    }
-
-    /// The world does not wait.
-    fn acknowledges(&self) -> bool {
-        false
-    }
-}
-
-impl Arrived {
-    async fn hand_on(self, out: &Output) -> Result<(), Error> {
-        // Nobody could send it again.
-        _ = out.send(self.batch).await?;
-        out.observed(self.observed).await
-    }
-}
-
 impl PartialEq for Event {
     fn eq(&self, other: &Self) -> bool {
         self.cmp(other).is_eq()
@@ -263,7 +225,7 @@ mod tests {
     #[test]
     fn live_data_are_the_same_as_history() {
         let (scenario, fleet, ground_truth) = world(GroundTruth::new(None, std::iter::empty()).unwrap());
-        let mut live = Live::new(scenario, fleet.clone(), ground_truth, START);
+        let mut live = Live::new(scenario, &fleet, ground_truth, START);
         let (mut all, mut rounds) = (Batch::default(), Vec::new());
         let (mut now, end) = (START, START + 600 * SECOND - 1);
         while now < end {
@@ -309,7 +271,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("ground_truth");
         let (scenario, fleet, ground_truth) = world(GroundTruth::new(Some(&path), std::iter::empty()).unwrap());
-        let mut live = Live::new(scenario, fleet, ground_truth, START);
+        let mut live = Live::new(scenario, &fleet, ground_truth, START);
         live.advance(START + SECOND / 2).unwrap();
         let late = live.advance(START + 3600 * SECOND + SECOND / 2).unwrap();
         assert_eq!(late.observed.len(), 1);

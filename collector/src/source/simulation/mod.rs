@@ -20,17 +20,24 @@ mod motion;
 mod reliability;
 mod response;
 mod rng;
+mod settings;
+mod source;
 mod time_of_day;
 
 pub use device::{DeviceSim, Report};
+pub use settings::Settings;
+pub use source::Simulation;
 
 use crate::runtime::time_grid::{Micros, TimeGrid};
 use crate::source::simulation::fleet::Fleet;
-use crate::source::{Description, DeviceDescription};
+use crate::source::{Description, DeviceDescription, Kind};
 use std::time::Duration;
 
-/// What this source is called in settings.
-pub const KIND: &str = "simulation";
+/// How settings ask for it.
+pub const KIND: Kind = Kind {
+    name: "simulation",
+    make: source::make,
+};
 
 /// The part of a round in which its reports are made, retries included.
 pub const REPORT_SPAN: f64 = 0.27;
@@ -75,7 +82,6 @@ pub fn describe(fleet: &Fleet, grid: TimeGrid, since: Micros) -> Description {
         location: Some(device.location.clone()),
     });
     Description {
-        kind: KIND,
         devices: devices.collect(),
         metrics: metric_names::METRIC_TYPES.to_vec(),
         interval: Duration::from_micros(grid.interval().unsigned_abs()),

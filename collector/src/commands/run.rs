@@ -1,4 +1,4 @@
-//! Sources at work, until an end is asked for: what `simulate` does with its one.
+//! `run`: sources at work, until an end is asked for; `simulate` has one that flags describe.
 
 use crate::database::Target;
 use crate::error::Error;
@@ -11,22 +11,18 @@ use crate::runtime::metrics::Metrics;
 use crate::runtime::shutdown::Shutdown;
 use crate::runtime::tasks::Tasks;
 use crate::runtime::time_grid::{Micros, TimeGrid, now};
-use crate::settings::{Settings, Simulate, spool_folder};
+use crate::settings::{Run, Settings, spool_folder};
 use crate::sink::recorder::Recorder;
 use crate::sink::registry::{self, Registration};
 use crate::sink::writers::Writers;
-use crate::source::{Description, Source};
+use crate::source::{Description, Named};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinSet;
 
-pub(crate) async fn run(
-    settings: &Settings,
-    wanted: &Simulate,
-    sources: Vec<Box<dyn Source>>,
-    shutdown: Shutdown,
-) -> Result<(), Error> {
-    let common = &settings.common;
+pub(crate) async fn run(settings: &Settings, wanted: &Run) -> Result<(), Error> {
+    let shutdown = Shutdown::on_signals()?;
+    let (common, sources) = (&settings.common, settings.sources()?);
     let target = Target::from_settings(settings)?;
     let metrics = Arc::new(Metrics::default());
     let pages = match wanted.metrics_listen {
@@ -39,14 +35,14 @@ pub(crate) async fn run(
         true => spool.adopt(&target.id()),
         false => spool.belongs_to(&target.id())?,
     }
-    let described: Vec<Description> = sources.iter().map(|source| source.describe()).collect();
+    let described: Vec<Description> = sources.iter().map(|named| named.source.describe()).collect();
     let mut registration = Registration::new(common.collector_id.as_str().into(), described.clone());
     registration.waiting_since = waiting_since(&mut spool)?;
     let recorder = Recorder::new(settings, Some(&folder), metrics.clone());
     let mut writers = Writers::new(target.clone(), registration, common, recorder);
     let guard = spool.guard();
     match writers.open(|database| guard.admits(database)).await {
-        Ok(()) => announce(&described, target.name()),
+        Ok(()) => announce(&sources, &described, target.name()),
         Err(error) if error.is_passing() => {
             tracing::warn!(%error, "collecting; data wait in the spool until it answers");
         }
@@ -65,7 +61,7 @@ pub(crate) async fn run(
         tasks.start("calculation of KPIs", calculate(target, wanted.calculate_every, since));
     }
     let heartbeats = heartbeats(common.collector_id.as_str(), &described);
-    let acknowledges = sources.iter().map(|source| source.acknowledges());
+    let acknowledges = sources.iter().map(|named| named.source.acknowledges());
     let (outputs, messages) = Output::channel(acknowledges, common.rows(), &metrics);
     let delivery = Delivery::new(writers, spool, heartbeats, common, metrics.clone());
     let mut delivery = tokio::spawn(delivery.run(messages, wanted.grace));
@@ -96,10 +92,10 @@ pub(crate) async fn run(
     ended
 }
 
-fn announce(sources: &[Description], database: &str) {
-    for source in sources {
-        let (kind, devices) = (source.kind, source.devices.len());
-        tracing::info!(database, source = kind, devices, "collecting");
+fn announce(sources: &[Named], described: &[Description], database: &str) {
+    for (Named { name, .. }, description) in sources.iter().zip(described) {
+        let devices = description.devices.len();
+        tracing::info!(database, source = name, devices, "collecting");
     }
 }
 
@@ -111,27 +107,27 @@ pub(crate) fn heartbeats(collector: &str, sources: &[Description]) -> Heartbeats
 
 /// All sources, until the last has ended. One that ends before an end was asked for ends the others.
 async fn at_work(
-    sources: Vec<Box<dyn Source>>,
+    sources: Vec<Named>,
     outputs: Vec<Output>,
     shutdown: Shutdown,
     metrics: Arc<Metrics>,
 ) -> Result<(), Error> {
     let mut running = JoinSet::new();
-    for (source, output) in sources.into_iter().zip(outputs) {
-        let kind = source.describe().kind;
+    for (Named { name, source }, output) in sources.into_iter().zip(outputs) {
         let run = source.run(output, shutdown.clone());
-        running.spawn(async move { (kind, tokio::spawn(run).await) });
+        running.spawn(async move { (name, tokio::spawn(run).await) });
     }
     let mut first = Ok(());
     while let Some(ended) = running.join_next().await {
         let ended = match ended {
             Ok((_, Ok(Ok(())))) if shutdown.is_requested() => Ok(()),
             Ok((_, Ok(Err(error)))) => Err(error),
-            Ok((kind, ended)) => {
-                if let Err(panic) = ended {
-                    tracing::error!(source = kind, %panic, "a source ended");
-                }
-                Err(Error::Ended(kind))
+            Ok((name, ended)) => {
+                let reason = ended
+                    .err()
+                    .map_or_else(|| "it returned".to_owned(), |panic| panic.to_string());
+                tracing::error!(source = name, reason, "a source ended");
+                Err(Error::Ended("source"))
             }
             Err(_) => Err(Error::Ended("source")),
         };
