@@ -49,7 +49,9 @@ fn insist(database: &Database<'_>, sql: &str) {
         else {
             return;
         };
-        let may_go_again = error.downcast_ref().is_some_and(|error| is_broken(error) || is_locked_out(error));
+        let may_go_again = error
+            .downcast_ref()
+            .is_some_and(|error| is_broken(error) || is_locked_out(error));
         assert!(may_go_again && Instant::now() < deadline, "{sql}: {error:#}");
         sleep(Duration::from_millis(20));
     }

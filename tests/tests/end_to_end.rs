@@ -71,7 +71,7 @@ fn backfill(database: &Database<'_>, span: &str) -> Truth {
             "60s",
             "--trouble",
             "5",
-            "--truth",
+            "--ground-truth",
         ])
         .arg(&file)
         .env("IOT_KPI_DATABASE_URL", database.uri())

@@ -192,7 +192,7 @@ impl Soak {
                 "--spool-dir",
             ])
             .arg(self.folder.join("spool"))
-            .arg("--truth")
+            .arg("--ground-truth")
             .arg(self.truth(self.runs))
             .stderr(log)
             .spawn()

@@ -36,6 +36,23 @@ fn a_commands_own_settings_come_from_the_file_too() {
 }
 
 #[test]
+fn flags_and_variables_of_before_go_on_working() {
+    for file in ["", "IOT_KPI_TRUTH=x\nIOT_KPI_PLACES=y\n"] {
+        let flags = if file.is_empty() {
+            &["simulate", "--truth=x", "--places=y"][..]
+        } else {
+            &["simulate"]
+        };
+        let of = settings(file, flags).unwrap();
+        assert_eq!(of.run().unwrap().instance_dir.as_deref(), Some(Path::new("y")));
+        assert_eq!(
+            simulation(settings(file, flags)).ground_truth.as_deref(),
+            Some(Path::new("x"))
+        );
+    }
+}
+
+#[test]
 fn mistakes_are_named() {
     for (file, arguments, says) in [
         ("IOT_KPI_DEVICE=7\n", &["simulate"][..], "IOT_KPI_DEVICE"),

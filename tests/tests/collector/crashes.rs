@@ -54,7 +54,7 @@ fn a_crash_under_a_history_loses_and_doubles_nothing() {
             "500ms",
             "--no-calculate",
         ])
-        .arg("--truth")
+        .arg("--ground-truth")
         .arg(&truth)
         .env("IOT_KPI_DATABASE_URL", &uri)
         .stderr(fs::File::create(folder.join("log")).unwrap())

@@ -8,4 +8,5 @@
 
 mod crashes;
 mod simulation;
+mod sources;
 mod troubles;

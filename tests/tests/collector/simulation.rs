@@ -32,7 +32,7 @@ impl Simulation {
     pub(crate) fn start_with_grace(folder: &Path, run: u32, uri: &str, grace: &str) -> Self {
         let (log, truth) = (folder.join(format!("log{run}")), folder.join(format!("truth{run}")));
         let child = Self::command(folder, uri)
-            .args(["--grace", grace, "--truth"])
+            .args(["--grace", grace, "--ground-truth"])
             .arg(&truth)
             .stderr(fs::File::create(&log).unwrap())
             .spawn()
@@ -122,12 +122,16 @@ impl Simulation {
 
     /// Ends it as a service manager does, and reads what truly happened.
     pub(crate) fn terminate(mut self) -> Vec<Value> {
+        self.end();
+        read_truth(&self.truth)
+    }
+
+    /// Ends it as a service manager does.
+    pub(crate) fn end(&mut self) {
         kill_process(Pid::from_child(&self.child), Signal::TERM).unwrap();
         let status = self.child.wait().unwrap();
         assert!(status.success(), "{}", self.log());
         assert!(self.log().contains("lost=0"), "{}", self.log());
-        let text = fs::read_to_string(&self.truth).unwrap();
-        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
 }
 
@@ -137,6 +141,11 @@ impl Drop for Simulation {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+pub(crate) fn read_truth(path: &Path) -> Vec<Value> {
+    let text = fs::read_to_string(path).unwrap();
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
 pub(crate) fn collector() -> Command {

@@ -148,7 +148,9 @@ impl<'a> Case<'a> {
         cuts.extend(self.observer.into_iter().flat_map(|(beats, _)| beats));
         cuts.sort_unstable();
         let heard = cuts.windows(2).map(|pair| (pair[0], pair[1]));
-        heard.filter(|s| s.0 < s.1 && !self.excluded(s.0) && !self.unobserved(s.0)).collect()
+        heard
+            .filter(|s| s.0 < s.1 && !self.excluded(s.0) && !self.unobserved(s.0))
+            .collect()
     }
 
     /// When a silence that begins at a beat, or that lasts since ever, has been heard for as long as a beat proves the device alive.
@@ -183,7 +185,9 @@ impl<'a> Case<'a> {
 
     /// The same, where a collector that is alive has not looked since: as it was when that looked.
     fn class_now(&self, at: i64, as_of: i64) -> Class {
-        let seen = self.observer.and_then(|(beats, liveness)| Some((*beats.last()?, liveness)));
+        let seen = self
+            .observer
+            .and_then(|(beats, liveness)| Some((*beats.last()?, liveness)));
         let class = self.class(at);
         match seen.filter(|(seen, liveness)| seen + liveness > as_of && *seen <= at) {
             Some((seen, _)) if class == Class::Unknown => match self.class(seen - 1) {
@@ -456,8 +460,12 @@ impl<'a> Case<'a> {
             verdict.jitter = Some(differences.iter().sum::<f64>() / differences.len() as f64);
         }
         for pair in self.beats_in(start, end).windows(2) {
-            let due = (1..).map(|k| pair[0] + k * t).take_while(|due| 2 * (pair[1] - due) >= t);
-            verdict.missed += due.filter(|due| matches!(self.class(*due), Class::Up | Class::Down)).count() as i64;
+            let due = (1..)
+                .map(|k| pair[0] + k * t)
+                .take_while(|due| 2 * (pair[1] - due) >= t);
+            verdict.missed += due
+                .filter(|due| matches!(self.class(*due), Class::Up | Class::Down))
+                .count() as i64;
         }
         let parts: Vec<f64> = [verdict.completeness, verdict.regularity, verdict.stability]
             .into_iter()

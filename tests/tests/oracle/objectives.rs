@@ -230,7 +230,8 @@ fn compare_alerts(client: &mut Client, world: &World, as_of: i64, (found, turns)
         let (severity, threshold, long, short) = POLICIES[n % POLICIES.len()];
         let policy: (&str, f64, i64, i64) = (row.get(5), row.get(6), row.get(7), row.get(8));
         assert_eq!(policy, (severity, threshold, long * MINUTE, short * MINUTE));
-        let [long, short] = [long, short].map(|minutes| budget(world, &beats, o, (as_of - minutes * MINUTE, as_of), as_of));
+        let [long, short] =
+            [long, short].map(|minutes| budget(world, &beats, o, (as_of - minutes * MINUTE, as_of), as_of));
         let fires = |budget: &Budget| budget.burn_rate().is_some_and(|rate| rate > threshold);
         let firing = (long.is_seen() && short.is_seen()).then(|| f64::from(u8::from(fires(&long) && fires(&short))));
         let says = |column: &str| match column {

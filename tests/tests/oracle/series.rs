@@ -44,11 +44,15 @@ pub(crate) fn compare(
     (found, turns): (&mut Disagreements, &mut Turns),
 ) -> usize {
     let beats = all_beats(world);
-    let cases: Vec<Case<'_>> = (0..world.devices.len()).map(|n| Case::new(world, &beats, n, asked.2)).collect();
+    let cases: Vec<Case<'_>> = (0..world.devices.len())
+        .map(|n| Case::new(world, &beats, n, asked.2))
+        .collect();
     let buckets = buckets((asked.0, asked.1.min(asked.2)), minutes);
     let mut by_device: Vec<Vec<(Verdict, Present)>> = Vec::new();
     for case in &cases {
-        let judged = buckets.iter().map(|b| (case.judge(b.0, b.1), case.present(b.1, asked.2)));
+        let judged = buckets
+            .iter()
+            .map(|b| (case.judge(b.0, b.1), case.present(b.1, asked.2)));
         by_device.push(judged.collect());
     }
     // In the order of SQL: a series after the other, by name.
