@@ -80,6 +80,8 @@ DECLARE
     positions bigint[];
     good_from timestamptz;
     good_to timestamptz;
+    -- Whether some of the batch's keys were in before.
+    met boolean := false;
 BEGIN
     PERFORM iot_kpi.check_same_length(ARRAY[cardinality(device_ids), cardinality(metrics), cardinality(times), cardinality("values")],
                                       'device_ids, metrics, times and values');
@@ -142,6 +144,7 @@ BEGIN
             ORDER BY u.device_id COLLATE "C", u.metric COLLATE "C", u."time", u.position;
             GET DIAGNOSTICS stored = ROW_COUNT;
         EXCEPTION WHEN unique_violation THEN
+            met := true;
             INSERT INTO iot.device_metrics (device_id, metric, "time", value)
             SELECT u.device_id, u.metric, u."time", u.value
             FROM unnest(device_ids, metrics, times, "values") WITH ORDINALITY u (device_id, metric, "time", value, position)
@@ -151,7 +154,19 @@ BEGIN
         END;
     END IF;
     duplicates := batch_size - refused - stored;
-    IF duplicates > 0 THEN
+    IF duplicates > 0 AND NOT met THEN
+        -- Of equal keys in the batch the first is in: the table need not be asked.
+        SELECT count(*), coalesce(jsonb_agg(jsonb_build_object(
+                   'position', coalesce(positions[u.position], u.position), 'device_id', u.device_id, 'metric', u.metric, 'time', u."time",
+                   'kept', "values"[k.first], 'lost', u.value) ORDER BY u.position), '[]')
+        INTO conflicts, conflict_details
+        FROM (SELECT e.device_id, e.metric, e."time", min(e.position) AS first
+              FROM unnest(device_ids, metrics, times, "values") WITH ORDINALITY e (device_id, metric, "time", value, position)
+              GROUP BY e.device_id, e.metric, e."time" HAVING min(e.value) <> max(e.value)) k
+             JOIN unnest(device_ids, metrics, times, "values") WITH ORDINALITY u (device_id, metric, "time", value, position)
+             ON u.device_id = k.device_id AND u.metric = k.metric AND u."time" = k."time"
+        WHERE u.value <> "values"[k.first];
+    ELSIF duplicates > 0 THEN
         -- Those that are not in, because another value of the same key is.
         SELECT count(*), coalesce(jsonb_agg(jsonb_build_object(
                    'position', coalesce(positions[u.position], u.position), 'device_id', u.device_id, 'metric', u.metric, 'time', u."time",
@@ -162,8 +177,8 @@ BEGIN
                                  WHERE s.device_id = u.device_id AND s.metric = u.metric AND s."time" = u."time"
                                    AND s."time" >= good_from AND s."time" <= good_to OFFSET 0) m
         WHERE m.value <> u.value;
-        duplicates := duplicates - conflicts;
     END IF;
+    duplicates := duplicates - conflicts;
 END
 $$;
 COMMENT ON FUNCTION iot_kpi.ingest_metrics(text[], text[], timestamptz[], float8[]) IS
