@@ -319,7 +319,9 @@ impl Settings {
         };
         match &self.command {
             Command::Simulate(simulate) => return simulation(&simulate.simulation),
-            Command::Devices(devices) if tables.is_empty() => return simulation(&devices.simulation),
+            Command::Devices(devices) if self.file.is_one_simulation_at_most() => {
+                return simulation(&devices.simulation);
+            }
             _ => {}
         }
         if tables.is_empty() {

@@ -94,6 +94,15 @@ impl SettingsFile {
         &self.tables
     }
 
+    /// Whether flags can describe all of its sources.
+    pub(super) fn is_one_simulation_at_most(&self) -> bool {
+        match self.tables.as_slice() {
+            [] => true,
+            [only] => only.kind() == simulation::KIND.name,
+            _ => false,
+        }
+    }
+
     /// Makes the file's values the defaults of a command line, so that flag and environment go before them.
     pub(super) fn apply(&self, command: Command) -> Command {
         let say = |arg: &Arg| {

@@ -51,8 +51,12 @@ fn what_is_common_stands_above_and_each_source_has_a_table() {
         devices(&run),
         [("simulation".into(), vec!["TEMP_001".into(), "HUMID_001".into()])].into()
     );
-    // Commands that simulate one fleet have it from there too.
+    // Commands that flags describe one simulation to have it from there too.
     let simulate = settings(file, &["simulate", "--devices=1"]).unwrap();
+    assert_eq!(
+        devices(&simulate),
+        devices(&settings(file, &["devices", "--devices=1"]).unwrap())
+    );
     assert_eq!(
         devices(&simulate),
         [("simulation".into(), vec!["TEMP_001".into()])].into()
