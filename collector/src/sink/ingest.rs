@@ -6,6 +6,7 @@ use crate::pipeline::dead_letters::Letter;
 use crate::runtime::time_grid::{now, timestamp};
 use crate::sink::trouble::{Blame, Trouble};
 use serde::Deserialize;
+use std::borrow::Cow;
 use std::time::Duration;
 use tokio_postgres::types::{FromSql, ToSql};
 use tokio_postgres::{Client, Row, Statement};
@@ -82,7 +83,8 @@ impl Ingest {
 
     async fn write_in_parts(&self, batch: &Batch, suspicious: bool) -> Result<Receipt, Error> {
         let mut receipt = Receipt::default();
-        let mut open = vec![batch.clone()];
+        // Most go in as they are: nothing is copied for them.
+        let mut open = vec![Cow::Borrowed(batch)];
         let mut others_go_in = false;
         while let Some(part) = open.pop() {
             let error = match self.write_once(&part).await {
@@ -110,9 +112,10 @@ impl Ingest {
                 }
             };
             if at_fault && part.len() == 1 {
-                receipt.refuse(part, source);
+                receipt.refuse(part.into_owned(), source);
             } else {
-                open.extend(part.clone().split(part.len().div_ceil(2)).into_iter().rev());
+                let half = part.len().div_ceil(2);
+                open.extend(part.into_owned().split(half).into_iter().rev().map(Cow::Owned));
             }
         }
         Ok(receipt)
