@@ -156,6 +156,13 @@ impl Dossier {
         for outage in interruptible(&mut found) {
             outage.last_beat = self.last_beat_before(outage.started_at);
         }
+        // One that lasted until somebody looked for the last time goes on, as far as anybody knows.
+        let is_down = timeline.judged().next_back().is_some_and(|stretch| stretch.class == Class::Down);
+        if let Some(last) = found.last_mut().filter(|_| is_down)
+            && last.ended_at.is_some_and(|end| Some(end) == self.around.seen_until)
+        {
+            (last.ended_at, last.ongoing) = (None, true);
+        }
         found
     }
 

@@ -2426,6 +2426,12 @@ CREATE OR REPLACE FUNCTION iot_kpi.heard_out(
 COMMENT ON FUNCTION iot_kpi.heard_out(timestamptz, interval, timestamptz, tstzmultirange, tstzmultirange) IS
     'whether a device that is silent since an instant, or since ever, could have been heard for a whole liveness up to another instant';
 
+CREATE OR REPLACE FUNCTION iot_kpi.down_from(since timestamptz, liveness interval, excluded tstzmultirange, unknown tstzmultirange)
+RETURNS timestamptz
+    LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'iot_kpi_down_from';
+COMMENT ON FUNCTION iot_kpi.down_from(timestamptz, interval, tstzmultirange, tstzmultirange) IS
+    'from when on a device that is silent since an instant, or since ever, is down if it stays so; NULL where nobody will hear it for so long';
+
 CREATE OR REPLACE FUNCTION iot_kpi.class_at(
     at timestamptz, last_beat timestamptz, liveness interval, excluded tstzmultirange, unknown tstzmultirange
 ) RETURNS text
@@ -3389,27 +3395,23 @@ SET plan_cache_mode = force_custom_plan
 AS $$
 BEGIN
     RETURN QUERY
-    WITH maintained AS MATERIALIZED (
-        SELECT DISTINCT w.device_id FROM iot.maintenance_windows w WHERE w.period @> now()
-    )
-    SELECT d.device_id, l.last_beat, alive.length, due.deadline, l.silent_since,
-           due.deadline <= now() AND l.silent_since IS NULL
-               AND coalesce(d.commissioned_at <= now(), d.registered_by <> 'first_sample')
-               AND (d.decommissioned_at IS NULL OR d.decommissioned_at > now())
-               -- While nobody looks, nobody knows.
-               AND (d.collector_id IS NULL OR coalesce(c.last_beat + make_interval(secs => extract(
-                       epoch FROM coalesce(o.liveness, o.expected_interval * 3))::float8) > now(), false))
-               AND m.device_id IS NULL AND NOT EXISTS (SELECT FROM maintained everywhere WHERE everywhere.device_id IS NULL),
+    SELECT d.device_id, l.last_beat, k.liveness, due.deadline, l.silent_since,
+           -- As reports judge it: while nobody looks nobody knows, and whoever is back from maintenance or from an outage of its collector
+           -- has its time.
+           coalesce(due.deadline <= now(), false) AND l.silent_since IS NULL AND c.class = 'down'
+               -- What came within the liveness tells that it is alive, though by a slow clock or a batch it came late.
+               AND NOT EXISTS (
+                   SELECT FROM iot.metric_types t JOIN iot.device_metrics s
+                       ON s.device_id = d.device_id AND s.metric = t.metric AND s."time" = l.last_beat
+                   WHERE s.received_at > now() - k.liveness AND iot_kpi.is_beat(s.metric, s.value, d.heartbeat_metric)),
            coalesce(due.deadline > l.silent_since, false)
     FROM iot.devices d
+    JOIN iot_kpi.devices_before(device_ids, now(), now(), now()) k ON k.device_id = d.device_id
+    JOIN iot_kpi.classes_at(device_ids, now()) c ON c.device_id = d.device_id
     LEFT JOIN iot.device_liveness l ON l.device_id = d.device_id
-    LEFT JOIN iot.devices o ON o.device_id = d.collector_id
-    LEFT JOIN iot.device_liveness c ON c.device_id = d.collector_id
-    LEFT JOIN maintained m ON m.device_id = d.device_id
-    -- Seconds, not days: a day of an interval is 23 or 25 hours long where clocks change.
-    CROSS JOIN LATERAL (SELECT make_interval(secs => extract(epoch FROM coalesce(d.liveness, d.expected_interval * 3))::float8)) AS alive (length)
-    -- One that was never seen has its time from when it went into service.
-    CROSS JOIN LATERAL (SELECT coalesce(greatest(l.last_beat, d.commissioned_at), d.created_at) + alive.length) AS due (deadline)
+    -- One that was never seen has its time from when it went into service. Of what a collector did not look at yet nobody knows that it will not.
+    CROSS JOIN LATERAL (SELECT iot_kpi.down_from(coalesce(greatest(l.last_beat, d.commissioned_at), d.created_at), k.liveness, k.excluded,
+                                                 k.unknown * tstzmultirange(tstzrange(NULL, coalesce(k.seen_until, now()))))) AS due (deadline)
     WHERE device_ids IS NULL OR d.device_id = ANY (device_ids);
 END
 $$;

@@ -3,6 +3,7 @@
 use crate::database::Target;
 use crate::error::Error;
 use crate::settings::Settings;
+use jiff::SignedDuration;
 
 pub(crate) fn run(settings: &Settings) -> Result<(), Error> {
     let target = Target::from_settings(settings)?;
@@ -10,11 +11,10 @@ pub(crate) fn run(settings: &Settings) -> Result<(), Error> {
     // Another file than one in TOML has none.
     for named in settings.sources().unwrap_or_default() {
         let description = named.source.describe();
-        let (devices, every) = (
-            description.devices.len(),
-            humantime::format_duration(description.interval),
-        );
-        println!("source {}: {devices} devices, every {every}", named.name);
+        let devices = description.devices.len();
+        // One that is too long for it would be beyond all limits.
+        let every = SignedDuration::try_from(description.interval).unwrap_or(SignedDuration::MAX);
+        println!("source {}: {devices} devices, every {every:#}", named.name);
     }
     Ok(())
 }

@@ -2,6 +2,7 @@
 
 use crate::runtime::time_grid::Micros;
 use chrono::DateTime;
+use jiff::{Span, SpanRelativeTo};
 use std::time::Duration;
 
 /// `60s`, `250ms`, `1.5m`, `1h 30m`, `7d`; a bare number is seconds.
@@ -10,8 +11,10 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     if let Ok(seconds) = text.parse::<f64>() {
         return Duration::try_from_secs_f64(seconds).map_err(|error| format!("{text:?} is no duration ({error})"));
     }
-    humantime::parse_duration(text)
-        .map_err(|error| format!("{text:?} is no duration ({error}); write it as 60s, 250ms, 1h 30m or 7d"))
+    let problem = |error| format!("{text:?} is no duration ({error}); write it as 60s, 250ms, 1h 30m or 7d");
+    let span: Span = text.parse().map_err(problem)?;
+    let duration = span.to_duration(SpanRelativeTo::days_are_24_hours()).map_err(problem)?;
+    Duration::try_from(duration).map_err(problem)
 }
 
 /// As [`duration`], but not nothing.

@@ -11,7 +11,7 @@ use kpi_core::report::SlotReport;
 use kpi_core::response::ResponseSketch;
 use kpi_core::silence::{Hearing, Silence, class_at};
 use kpi_core::spans::Spans;
-use kpi_core::status::{Period, overlay, periods_of};
+use kpi_core::status::{Period, Status, overlay, periods_of};
 use kpi_core::time::{Instant, Window, check_duration, check_instant, check_not_negative};
 
 use pgrx::pg_sys::Datum;
@@ -163,8 +163,34 @@ sql_function!(iot_kpi_device_periods, |call| {
     Ok(None)
 });
 
-/// The status periods of a device; by its beats where it never said a word of its own.
+/// The status periods of a device. Of which nobody has looked yet is as it was when somebody did: whoever looks at a panel sees what is
+/// known and not that the collector's next beat is due.
 fn periods(submitted: &Submitted, window: Window) -> Vec<Period> {
+    let mut periods = periods_told(submitted, window);
+    let seen_until = submitted.dossier.around.seen_until;
+    let (Some(seen_until), Some(last)) = (seen_until, periods.last().copied()) else {
+        return periods;
+    };
+    if last.status == Some(Status::Unknown) && last.start >= seen_until.max(window.start) {
+        let before = Window {
+            start: seen_until.saturating_sub(1),
+            end: seen_until,
+        };
+        let status = periods_told(submitted, before)[0].status.unwrap_or(Status::Unknown);
+        periods.pop();
+        match periods.last_mut() {
+            Some(earlier) if earlier.status == Some(status) => earlier.end = last.end,
+            _ => periods.push(Period {
+                status: Some(status),
+                ..last
+            }),
+        }
+    }
+    periods
+}
+
+/// The status periods as they are told; by its beats where the device never said a word of its own.
+fn periods_told(submitted: &Submitted, window: Window) -> Vec<Period> {
     let dossier = &submitted.dossier;
     if dossier.statuses.is_empty() {
         return periods_of(&dossier.timeline(window));

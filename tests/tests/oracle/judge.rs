@@ -106,10 +106,18 @@ pub(crate) struct Case<'a> {
     observer: Option<(&'a [i64], i64)>,
     /// When the device could be heard, from the first instant on.
     heard: Vec<(i64, i64)>,
+    as_of: i64,
 }
 
 /// Before all that ever happened, and after it.
 const EVER: (i64, i64) = (i64::MIN / 4, i64::MAX / 4);
+
+fn add_period(periods: &mut Vec<(i64, i64, &'static str)>, period: (i64, i64, &'static str)) {
+    match periods.last_mut() {
+        Some(last) if last.2 == period.2 => last.1 = period.1,
+        _ => periods.push(period),
+    }
+}
 
 fn live(beats: &[i64], liveness: i64, at: i64) -> bool {
     // Only beats up to `liveness` before can prove anything.
@@ -135,6 +143,7 @@ impl<'a> Case<'a> {
             beats: &beats[number],
             observer,
             heard: Vec::new(),
+            as_of,
         };
         case.heard = case.hearing();
         case
@@ -183,14 +192,17 @@ impl<'a> Case<'a> {
         }
     }
 
+    /// Until when a collector that is alive has looked.
+    fn seen_until(&self) -> Option<i64> {
+        let (beats, liveness) = self.observer?;
+        beats.last().copied().filter(|seen| seen + liveness > self.as_of)
+    }
+
     /// The same, where a collector that is alive has not looked since: as it was when that looked.
-    fn class_now(&self, at: i64, as_of: i64) -> Class {
-        let seen = self
-            .observer
-            .and_then(|(beats, liveness)| Some((*beats.last()?, liveness)));
+    fn class_now(&self, at: i64) -> Class {
         let class = self.class(at);
-        match seen.filter(|(seen, liveness)| seen + liveness > as_of && *seen <= at) {
-            Some((seen, _)) if class == Class::Unknown => match self.class(seen - 1) {
+        match self.seen_until().filter(|seen| *seen <= at) {
+            Some(seen) if class == Class::Unknown => match self.class(seen - 1) {
                 Class::Excluded => Class::Unknown,
                 class => class,
             },
@@ -258,8 +270,8 @@ impl<'a> Case<'a> {
             .then_some(*status)
     }
 
-    pub(crate) fn present(&self, at: i64, as_of: i64) -> Present {
-        let class = self.class_now(at, as_of);
+    pub(crate) fn present(&self, at: i64) -> Present {
+        let class = self.class_now(at);
         let said = self.said(at);
         let status = match class {
             Class::Excluded => "excluded",
@@ -282,14 +294,21 @@ impl<'a> Case<'a> {
         if start >= end {
             return verdict;
         }
-        let pieces = self.pieces(start, end);
+        let pieces = self.pieces(start, end, end);
         for piece in &pieces {
             verdict.times.add(piece.class, piece.end - piece.start);
             verdict.status_times.add(piece.by_status, piece.end - piece.start);
-            match verdict.periods.last_mut() {
-                Some(last) if last.2 == piece.label => last.1 = piece.end,
-                _ => verdict.periods.push((piece.start, piece.end, piece.label)),
-            }
+            add_period(&mut verdict.periods, (piece.start, piece.end, piece.label));
+        }
+        // Of which nobody has looked yet is as it was when somebody did.
+        if let Some(seen) = self.seen_until()
+            && let Some(last) = verdict.periods.pop_if(|last| last.2 == "unknown" && last.0 >= seen.max(start))
+        {
+            let label = match self.pieces(seen - 1, seen, end)[0].label {
+                "excluded" => "unknown",
+                label => label,
+            };
+            add_period(&mut verdict.periods, (last.0, last.1, label));
         }
         verdict.uptime = verdict.times.ratio();
         verdict.availability = verdict.status_times.ratio();
@@ -301,7 +320,8 @@ impl<'a> Case<'a> {
         verdict
     }
 
-    fn pieces(&self, start: i64, end: i64) -> Vec<Piece> {
+    /// The pieces of a stretch that belongs to a window with this end.
+    fn pieces(&self, start: i64, end: i64, window_end: i64) -> Vec<Piece> {
         let device = self.device;
         let mut cuts = vec![start, end];
         for beat in self.beats {
@@ -324,7 +344,7 @@ impl<'a> Case<'a> {
         cuts.dedup();
         let lost = self.lost(start, end);
         // A device that has not said a word by the end of the window is shown by its beats.
-        let speaks = device.statuses.range(..end).next().is_some();
+        let speaks = device.statuses.range(..window_end).next().is_some();
         let piece = |pair: &[i64]| {
             let at = pair[0];
             let said = self.said(at).unwrap_or("unknown");
@@ -404,7 +424,8 @@ impl<'a> Case<'a> {
             let run = judged[i..].iter().take_while(|p| p.class == Class::Down).count();
             let (first, last) = (judged[i], judged[i + run - 1]);
             let up_follows = i + run < judged.len();
-            let ongoing = !up_follows && last.end == end;
+            // It lasts to the end, or to when somebody looked for the last time.
+            let ongoing = !up_follows && (last.end == end || Some(last.end) == self.seen_until());
             let live_until_start =
                 first.start == start && self.beats.iter().any(|b| b + self.device.live_for() == start);
             found.push(Outage {

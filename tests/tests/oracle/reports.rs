@@ -82,7 +82,7 @@ pub(crate) fn compare(
     for row in &rows {
         let id: &str = row.get(0);
         let case = Case::new(world, &beats, numbers[id], as_of);
-        let present = case.present(as_of, as_of);
+        let present = case.present(as_of);
         let mut here = Where {
             what: format!("{id} in [{start}, {end}) as of {as_of}"),
             found: &mut found.0,
@@ -185,7 +185,7 @@ pub(crate) fn compare_fleet(
             (0..world.devices.len()).filter(|n| world.devices[*n].group(group_by) == group && !observes(world, *n));
         let judged: Vec<(usize, Verdict, Present)> = members
             .map(|n| (n, Case::new(world, &beats, n, as_of)))
-            .map(|(n, case)| (n, case.judge(start, end.min(as_of)), case.present(as_of, as_of)))
+            .map(|(n, case)| (n, case.judge(start, end.min(as_of)), case.present(as_of)))
             .collect();
         let subject = Subject::group(world, &judged.iter().map(|(n, v, p)| (*n, v, p)).collect::<Vec<_>>());
         let what = format!("{group} in [{start}, {end}) as of {as_of}");

@@ -52,7 +52,7 @@ pub(crate) fn compare(
     for case in &cases {
         let judged = buckets
             .iter()
-            .map(|b| (case.judge(b.0, b.1), case.present(b.1, asked.2)));
+            .map(|b| (case.judge(b.0, b.1), case.present(b.1)));
         by_device.push(judged.collect());
     }
     // In the order of SQL: a series after the other, by name.
