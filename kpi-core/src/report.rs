@@ -382,17 +382,12 @@ impl SlotReport<'_> {
     }
 
     /// Bytes transferred; none where they are beyond the largest float. A counter's first increase counts from its last sample
-    /// before the slot, unless that lies too far back.
+    /// before the slot, however long before: so slots add up to the whole.
     pub fn bytes(&self) -> Option<f64> {
         let Some(communication) = self.communication else {
             return Some(0.0);
         };
-        let since = self
-            .window
-            .start
-            .saturating_sub(self.dossier.settings.expect.look_back());
-        let before = self.dossier.counter_before(self.slot).filter(|s| s.0 >= since);
-        communication.bytes.total_since(before)
+        communication.bytes.total_since(self.dossier.counter_before(self.slot))
     }
 
     /// Distinct reports that came.

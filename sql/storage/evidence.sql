@@ -241,7 +241,8 @@ BEGIN
            ROW (slot_edges, d.expected_interval, d.liveness, d.status_ttl, d.degraded_counts_up, d.response_target,
                 g.evidence, sampled_status.statuses, k.excluded, k.unknown, k.beat_before, k.seen_until)::iot_kpi.dossier
     FROM iot.devices d
-    JOIN iot_kpi.classes_at(device_ids, as_of) AS present ON present.device_id = d.device_id
+    -- A series tells nothing of as_of.
+    LEFT JOIN (SELECT c.* FROM iot_kpi.classes_at(device_ids, as_of) AS c WHERE kpi IS NULL) AS present ON present.device_id = d.device_id
     LEFT JOIN gathered g ON g.device_id = d.device_id
     LEFT JOIN known k ON k.device_id = d.device_id
     LEFT JOIN iot.device_liveness l ON l.device_id = d.device_id
@@ -264,7 +265,7 @@ BEGIN
     WHERE device_ids IS NULL OR d.device_id = ANY (device_ids);
 END $$;
 COMMENT ON FUNCTION iot_kpi.evidence_for(text, tstzrange, text[], timestamptz, timestamptz[]) IS
-    'the evidence seam: each device with its class at as_of and the dossier that a KPI is made from; NULL: that every report is made from';
+    'the evidence seam: each device with the dossier that a KPI is made from; NULL: that every report is made from, and with its class and status at as_of';
 
 CREATE FUNCTION iot_kpi.evidence_of(
     during tstzrange, device_ids text[], as_of timestamptz, edges timestamptz[] DEFAULT NULL

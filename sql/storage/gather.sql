@@ -141,6 +141,15 @@ BEGIN
                || of_these, ' UNION ALL ')
         INTO rows_of FROM unnest(gaps) AS g;
 
+    -- A counter's first increase counts from its last sample before, however long before that is.
+    IF bytes_is_counter AND communication THEN
+        rows_of := rows_of || format(
+            ' UNION ALL SELECT l.* FROM iot.devices d, LATERAL (
+                  SELECT m.device_id, m.metric, m.time, m.value FROM iot.device_metrics m
+                  WHERE m.device_id = d.device_id AND m.metric = ''bytes'' AND m.time < %L ORDER BY m.time DESC LIMIT 1) AS l
+              WHERE $1 IS NULL OR d.device_id = ANY ($1)', scan_start);
+    END IF;
+
     IF periods IS NULL THEN
         RETURN QUERY EXECUTE format(
             'SELECT s.device_id, iot_kpi.evidence_agg(s.time, s.metric, s.value, %s, $2, $3)

@@ -513,9 +513,7 @@ impl<'a> Case<'a> {
                 .samples
                 .range(("bytes", i64::MIN)..("bytes", start))
                 .map(|s| s.0.1);
-            let before = self
-                .carried_in(counted, start)
-                .map(|at| self.device.samples[&("bytes", at)]);
+            let before = counted.max().map(|at| self.device.samples[&("bytes", at)]);
             let values: Vec<f64> = before.into_iter().chain(of("bytes").into_iter().map(|s| s.1)).collect();
             let increase = |pair: &[f64]| if pair[1] >= pair[0] { pair[1] - pair[0] } else { pair[1] };
             values.windows(2).map(increase).sum()
