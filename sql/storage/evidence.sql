@@ -110,18 +110,19 @@ RETURNS TABLE (
 DECLARE
     collectors constant text[] := iot_kpi.collectors_of(device_ids);
     -- A collector that is alive has looked within its own liveness: so that this far back there is a whole one of each device.
-    since constant timestamptz := window_start - iot_kpi.look_back(device_ids)
-        - CASE WHEN collectors IS NULL THEN interval '0' ELSE iot_kpi.look_back(collectors) END;
+    gathered_from constant timestamptz := window_start - iot_kpi.look_back(device_ids);
+    since constant timestamptz := gathered_from - CASE WHEN collectors IS NULL THEN interval '0' ELSE iot_kpi.look_back(collectors) END;
 BEGIN
     RETURN QUERY
     WITH near AS MATERIALIZED (
         SELECT d.device_id, alive.length AS liveness, x.excluded, u.unknown, u.seen_until,
                CASE WHEN l.last_beat < window_start THEN l.last_beat END AS beat_before,
                -- Whether so little of the time before was heard that it has to be looked at how long the device was silent.
-               (d.commissioned_at < since) IS NOT FALSE
+               (d.commissioned_at < gathered_from) IS NOT FALSE
                    AND (l.last_beat >= since AND l.last_beat < window_start) IS NOT TRUE
                    AND (x.excluded && just_before.time OR u.unknown && just_before.time)
-                   AND NOT iot_kpi.heard_out(since, alive.length, window_start, x.excluded, u.unknown) AS is_undecided
+                   -- There may be a beat just before what is gathered.
+                   AND NOT iot_kpi.heard_out(gathered_from, alive.length, window_start, x.excluded, u.unknown) AS is_undecided
         FROM iot.devices d
         LEFT JOIN iot_kpi.excluded_ranges(device_ids, since, window_end) AS x ON x.device_id = d.device_id
         LEFT JOIN iot_kpi.unobserved(collectors, since, window_end, as_of) AS u ON u.device_id = d.collector_id

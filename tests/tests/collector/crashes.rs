@@ -194,21 +194,33 @@ fn outages_that_ended(truth: &[Value]) -> Vec<(String, DateTime<Utc>)> {
         .iter()
         .filter(|line| line["kind"] == "outage" && line["ongoing"] == false);
     let text = |line: &Value, name: &str| line[name].as_str().unwrap().to_owned();
+    let settled = settled(truth);
     let mut ended: Vec<(String, DateTime<Utc>)> = outages
         .map(|line| (text(line, "device_id"), text(line, "ended_at").parse().unwrap()))
+        .filter(|outage| outage.1 > settled)
         .collect();
     ended.sort();
     ended
 }
 
+fn instant(line: &Value, name: &str) -> DateTime<Utc> {
+    line[name].as_str().unwrap().parse().unwrap()
+}
+
+/// From when on every outage is seen: one that is silent from the start has its liveness first, from when the collector looks.
+fn settled(truth: &[Value]) -> DateTime<Utc> {
+    instant(truth.last().unwrap(), "from") + Duration::from_millis(1500)
+}
+
 fn outages_seen(database: &Database<'_>, truth: &[Value]) -> Vec<(String, DateTime<Utc>)> {
     let end = truth.last().unwrap();
-    let instant = |name: &str| end[name].as_str().unwrap().parse::<DateTime<Utc>>().unwrap();
+    let settled = settled(truth);
     let sql = "SELECT device_id, ended_at FROM iot_kpi.outages(tstzrange($1, $2), as_of => $2)
                WHERE device_id <> 'collector-1' AND NOT ongoing ORDER BY device_id COLLATE \"C\", ended_at";
     let rows = database
         .client()
-        .query(sql, &[&instant("from"), &instant("to")])
+        .query(sql, &[&instant(end, "from"), &instant(end, "to")])
         .unwrap();
-    rows.iter().map(|row| (row.get(0), row.get(1))).collect()
+    let ended = rows.iter().map(|row| (row.get(0), row.get(1)));
+    ended.filter(|outage: &(String, DateTime<Utc>)| outage.1 > settled).collect()
 }
