@@ -1,5 +1,6 @@
 //! The four classes of time. Every instant of a window is in exactly one, so they add up to the microsecond.
 
+use crate::error::{KpiError, Result};
 use crate::interrupts::{Pace, interruptible};
 use crate::spans::Spans;
 use crate::time::{Duration, Instant, Window, span};
@@ -26,6 +27,17 @@ impl Class {
             Self::Down => "down",
             Self::Up => "up",
         }
+    }
+
+    /// The class of a word.
+    pub fn named(word: &str) -> Result<Self> {
+        let all = [Self::Excluded, Self::Unknown, Self::Down, Self::Up];
+        all.into_iter().find(|class| class.as_str() == word).ok_or_else(|| {
+            KpiError::parameter(
+                format!("class \"{}\" is not known", word.chars().take(63).collect::<String>()),
+                "Use one of: excluded, unknown, down, up.",
+            )
+        })
     }
 }
 

@@ -13,7 +13,8 @@
 //! | [`runs`] | what beats amount to, once it is known how they are judged |
 //! | [`response`], [`throughput`], [`rates`] | communication: how fast, how much, how often it failed |
 //! | [`scores`] | what is unusual |
-//! | [`evidence`], [`report`], [`catalogue`] | all samples of a device in one pass; every KPI from them; their names |
+//! | [`evidence`], [`report`] | all samples of a device in one pass; every KPI from them |
+//! | [`catalogue`], [`pool`] | every KPI: its name, what it means, how it is told; a group's, put together from its devices' |
 //! | [`exact_sum`], [`codec`] | sums and binary forms that do not depend on order |
 //! | [`interrupts`] | how a loop that takes long is ended from outside |
 //! | [`error`], [`memory`] | what can be wrong, with a remedy; memory that may not be there |
@@ -44,6 +45,7 @@ pub mod heartbeats;
 pub mod interrupts;
 pub mod memory;
 pub mod outages;
+pub mod pool;
 pub mod rates;
 pub mod report;
 pub mod response;

@@ -79,7 +79,7 @@ pub fn failures(found: &[Outage]) -> u64 {
 }
 
 /// What a judged window amounts to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Availability {
     /// How much of the window each class takes.
     pub times: ClassTimes,

@@ -219,6 +219,9 @@ pub(crate) unsafe fn floats(datum: Datum) -> Result<Vec<Option<f64>>> {
         .collect())
 }
 
+/// An array of more floats would be longer than a gigabyte.
+pub(crate) const MOST_FLOATS: usize = LONGEST / 9;
+
 /// An array of floats, some of them NULL.
 pub(crate) fn maybe_floats(values: &[Option<f64>]) -> Datum {
     let mut nulls: Vec<bool> = values.iter().map(Option::is_none).collect();
@@ -254,6 +257,41 @@ pub(crate) fn texts<'a>(values: impl Iterator<Item = &'a str>) -> Datum {
             b'i' as _,
         )
     })
+}
+
+/// The elements of an array of texts, none of them NULL.
+///
+/// # Safety
+/// The datum must be a `text[]`.
+pub(crate) unsafe fn text_elements(datum: Datum) -> Result<Vec<String>> {
+    // SAFETY: by contract; PostgreSQL fills in as many elements and flags as it says, each a varlena.
+    let texts: Option<Vec<Vec<u8>>> = unsafe {
+        let array = pg_sys::pg_detoast_datum(datum.cast_mut_ptr()).cast::<pg_sys::ArrayType>();
+        let (mut values, mut nulls, mut count) = (std::ptr::null_mut(), std::ptr::null_mut(), 0);
+        pg_sys::deconstruct_array(
+            array,
+            pg_sys::TEXTOID,
+            -1,
+            false,
+            b'i' as _,
+            &mut values,
+            &mut nulls,
+            &mut count,
+        );
+        memory::check(4 * pgrx::varlena::varsize_any(array.cast()))?;
+        (0..count as usize)
+            .map(|i| (!*nulls.add(i)).then(|| bytes(*values.add(i)).to_vec()))
+            .collect()
+    };
+    let texts =
+        texts.ok_or_else(|| KpiError::parameter("array of texts has a NULL", "Leave NULLs out of the array."))?;
+    texts
+        .into_iter()
+        .map(|text| {
+            String::from_utf8(text)
+                .map_err(|_| KpiError::text("text is not UTF-8", "Use a database with the encoding UTF8."))
+        })
+        .collect()
 }
 
 /// The elements of an array whose type is eight bytes, passed by value and double-aligned.

@@ -15,77 +15,57 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION iot_kpi.check_group(text) IS 'fails with a hint where devices cannot be grouped so';
 
-CREATE FUNCTION iot_kpi.group_kpis(
-    during tstzrange, group_by text, device_ids text[], as_of timestamptz, edges timestamptz[] DEFAULT NULL
-) RETURNS TABLE (
-    slot integer, slot_start timestamptz, group_value text, devices bigint, required bigint, live bigint,
-    device_availability double precision, mean_uptime double precision, pooled_uptime double precision,
-    availability double precision, completeness double precision, regularity double precision, stability double precision,
-    consistency double precision, jitter double precision, missed_beats bigint,
-    up_time interval, down_time interval, unknown_time interval, excluded_time interval,
-    failures bigint, mtbf interval, mttr interval, longest_outage interval,
-    responses iot_kpi.response_sketch, apdex double precision, attempts bigint, failed bigint,
-    bytes_per_second double precision, messages_per_second double precision, unknown bigint
-)
-    LANGUAGE sql STABLE BEGIN ATOMIC
-SELECT r.slot, min(r.slot_start), g.value, count(*),
-       count(*) FILTER (WHERE at.class <> 'excluded'), count(*) FILTER (WHERE at.class = 'up'),
-       count(*) FILTER (WHERE at.class = 'up')::float8 / nullif(count(*) FILTER (WHERE at.class IN ('up', 'down')), 0),
-       -- In a fixed order: the sum of floats depends on it.
-       avg(r.uptime ORDER BY e.device_id),
-       (extract(epoch FROM sum(r.up_time)) / nullif(extract(epoch FROM sum(r.up_time + r.down_time)), 0))::float8,
-       (extract(epoch FROM sum(r.status_up_time))
-           / nullif(extract(epoch FROM sum(r.status_up_time + r.status_down_time)), 0))::float8,
-       avg(r.completeness ORDER BY e.device_id), avg(r.regularity ORDER BY e.device_id),
-       avg(r.stability ORDER BY e.device_id), avg(r.consistency ORDER BY e.device_id), avg(r.jitter ORDER BY e.device_id),
-       coalesce(sum(r.missed_beats), 0)::bigint,
-       coalesce(sum(r.up_time), '0'), coalesce(sum(r.down_time), '0'), coalesce(sum(r.unknown_time), '0'),
-       coalesce(sum(r.excluded_time), '0'),
-       coalesce(sum(r.failures), 0)::bigint, sum(r.up_time) / nullif(sum(r.failures), 0)::float8,
-       sum(r.down_time) / nullif(sum(r.failures), 0)::float8, max(r.longest_outage),
-       iot_kpi.rollup(r.responses),
-       (sum(r.satisfied) + sum(r.tolerating) / 2.0)::float8 / nullif(sum(r.communications), 0)::float8,
-       coalesce(sum(r.attempts), 0)::bigint, coalesce(sum(r.failed), 0)::bigint,
-       -- Bytes that no double precision holds, of one device or of all together, are NULL; sum() would fail every group.
-       CASE WHEN count(r.bytes_per_second) = count(r.messages_per_second) AND count(r.bytes_per_second) > 0
-            THEN iot_kpi.total(iot_kpi.throughput_agg(r.slot_start, r.bytes_per_second)) END,
-       sum(r.messages_per_second ORDER BY e.device_id),
-       count(*) FILTER (WHERE at.class = 'unknown')
-FROM iot_kpi.evidence_of(during, device_ids, as_of, edges) AS e
-LEFT JOIN LATERAL iot_kpi.device_report(e.dossier) AS r ON true
--- A bucket is judged at its own end, a window as a whole at as_of.
-CROSS JOIN LATERAL (SELECT CASE WHEN edges IS NULL THEN e.class ELSE r.class_at_end END) AS at (class)
-CROSS JOIN LATERAL (SELECT CASE group_by WHEN 'device_type' THEN e.device_type WHEN 'location' THEN e.location
-                                         ELSE e.metadata ->> group_by END) AS g (value)
--- An observer is not one of the fleet that it observes, unless it is asked for by name.
-WHERE iot_kpi.check_group(group_by) AND (device_ids IS NOT NULL OR NOT e.observes)
-GROUP BY g.value, r.slot;
+CREATE FUNCTION iot_kpi.group_of(group_by text, device_type text, location text, metadata jsonb) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE BEGIN ATOMIC
+SELECT CASE group_by WHEN 'device_type' THEN device_type WHEN 'location' THEN location ELSE metadata ->> group_by END;
 END;
-COMMENT ON FUNCTION iot_kpi.group_kpis(tstzrange, text, text[], timestamptz, timestamptz[]) IS
-    'the KPIs of groups of devices, for a window as a whole or for each slot between two edges';
+COMMENT ON FUNCTION iot_kpi.group_of(text, text, text, jsonb) IS 'the group that a device is in';
+
+CREATE FUNCTION iot_kpi.pool_trans(internal, kpis text[], dossier iot_kpi.dossier, class text) RETURNS internal
+    LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'iot_kpi_pool_trans';
+COMMENT ON FUNCTION iot_kpi.pool_trans(internal, text[], iot_kpi.dossier, text) IS 'transition of pool';
+
+CREATE FUNCTION iot_kpi.pool_final(internal) RETURNS double precision[]
+    LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'iot_kpi_pool_final';
+COMMENT ON FUNCTION iot_kpi.pool_final(internal) IS 'final function of pool';
+
+CREATE AGGREGATE iot_kpi.pool(kpis text[], dossier iot_kpi.dossier, class text) (
+    SFUNC = iot_kpi.pool_trans, STYPE = internal, FINALFUNC = iot_kpi.pool_final, PARALLEL = SAFE
+);
+COMMENT ON AGGREGATE iot_kpi.pool(text[], iot_kpi.dossier, text) IS
+    'KPIs of a group of devices in each slot of their dossiers, one slot after the other, times in seconds; class is that at the end, NULL: that at the end of each slot; nothing else is computed';
 
 CREATE FUNCTION iot_kpi.fleet_kpis(
     during tstzrange, group_by text DEFAULT NULL, device_ids text[] DEFAULT NULL, as_of timestamptz DEFAULT now()
 ) RETURNS TABLE (
-    group_value text, devices bigint, required bigint, live bigint, device_availability double precision,
-    mean_uptime double precision, pooled_uptime double precision, availability double precision,
-    consistency double precision, failures bigint, mtbf interval, mttr interval, longest_outage interval,
-    response_count bigint, response_mean double precision, response_p50 double precision, response_p90 double precision,
-    response_p95 double precision, response_p99 double precision, apdex double precision,
+    group_value text, devices bigint, required bigint,
+    live bigint, device_availability double precision, mean_uptime double precision, pooled_uptime double precision,
+    availability double precision, consistency double precision, failures bigint, mtbf interval, mttr interval,
+    longest_outage interval, response_count bigint, response_mean double precision, response_p50 double precision,
+    response_p90 double precision, response_p95 double precision, response_p99 double precision, apdex double precision,
     attempts bigint, failed bigint, error_rate double precision, error_rate_low double precision,
-    error_rate_high double precision, bytes_per_second double precision, messages_per_second double precision,
-    unknown bigint
+    error_rate_high double precision, bytes_per_second double precision, messages_per_second double precision, unknown bigint
 )
     LANGUAGE sql STABLE BEGIN ATOMIC
-SELECT g.group_value, g.devices, g.required, g.live, g.device_availability, g.mean_uptime, g.pooled_uptime, g.availability,
-       g.consistency, g.failures, g.mtbf, g.mttr, g.longest_outage,
-       coalesce(iot_kpi.count(g.responses), 0), iot_kpi.mean(g.responses), iot_kpi.percentile(g.responses, 0.5),
-       iot_kpi.percentile(g.responses, 0.9), iot_kpi.percentile(g.responses, 0.95), iot_kpi.percentile(g.responses, 0.99),
-       g.apdex, g.attempts, g.failed, iot_kpi.error_rate(g.failed, g.attempts), i.low, i.high,
-       g.bytes_per_second, g.messages_per_second, g.unknown
-FROM iot_kpi.group_kpis(during, group_by, device_ids, as_of) AS g,
-     LATERAL iot_kpi.wilson_interval(g.failed, g.attempts) AS i
-ORDER BY g.group_value;
+SELECT g.value, g.devices, g.required,
+       g.kpis[1]::bigint, g.kpis[2], g.kpis[3], g.kpis[4], g.kpis[5], g.kpis[6], g.kpis[7]::bigint,
+       make_interval(secs => g.kpis[8]), make_interval(secs => g.kpis[9]), make_interval(secs => g.kpis[10]),
+       g.kpis[11]::bigint, g.kpis[12], g.kpis[13], g.kpis[14], g.kpis[15], g.kpis[16], g.kpis[17], g.kpis[18]::bigint,
+       g.kpis[19]::bigint, g.kpis[20], g.kpis[21], g.kpis[22], g.kpis[23], g.kpis[24], g.kpis[25]::bigint
+-- A window as a whole is judged at as_of, a bucket of a series at its own end.
+FROM (SELECT of.value, count(*) AS devices, count(*) FILTER (WHERE e.class <> 'excluded') AS required,
+             iot_kpi.pool(ARRAY[
+                 'live', 'device_availability', 'mean_uptime', 'pooled_uptime', 'availability', 'consistency', 'failures',
+                 'mtbf', 'mttr', 'longest_outage', 'response_count', 'response_mean', 'response_p50', 'response_p90',
+                 'response_p95', 'response_p99', 'apdex', 'attempts', 'failed', 'error_rate', 'error_rate_low',
+                 'error_rate_high', 'bytes_per_second', 'messages_per_second', 'unknown'
+             ], e.dossier, e.class) AS kpis
+      FROM iot_kpi.evidence_of(during, device_ids, as_of) AS e
+      CROSS JOIN LATERAL iot_kpi.group_of(group_by, e.device_type, e.location, e.metadata) AS of (value)
+      -- An observer is not one of the fleet that it observes, unless it is asked for by name.
+      WHERE iot_kpi.check_group(group_by) AND (device_ids IS NOT NULL OR NOT e.observes)
+      GROUP BY of.value) AS g
+ORDER BY g.value;
 END;
 COMMENT ON FUNCTION iot_kpi.fleet_kpis(tstzrange, text, text[], timestamptz) IS
     'the KPIs of the fleet, or of each group of it by device_type, location or a metadata key; observers are left out unless named in device_ids';

@@ -42,46 +42,13 @@ CREATE FUNCTION iot_kpi.group_series(
     kpi text, during tstzrange, group_by text, device_ids text[], as_of timestamptz, edges timestamptz[]
 ) RETURNS TABLE ("time" timestamptz, series text, value double precision)
     LANGUAGE sql STABLE BEGIN ATOMIC
-SELECT g.slot_start, g.group_value,
-       CASE kpi
-           WHEN 'uptime' THEN g.pooled_uptime
-           WHEN 'mean_uptime' THEN g.mean_uptime
-           WHEN 'pooled_uptime' THEN g.pooled_uptime
-           WHEN 'availability' THEN g.availability
-           WHEN 'device_availability' THEN g.device_availability
-           WHEN 'live' THEN g.live
-           WHEN 'unknown' THEN g.unknown
-           WHEN 'up_time' THEN iot_kpi.seconds(g.up_time)
-           WHEN 'down_time' THEN iot_kpi.seconds(g.down_time)
-           WHEN 'unknown_time' THEN iot_kpi.seconds(g.unknown_time)
-           WHEN 'excluded_time' THEN iot_kpi.seconds(g.excluded_time)
-           WHEN 'failures' THEN g.failures
-           WHEN 'mtbf' THEN iot_kpi.seconds(g.mtbf)
-           WHEN 'mttr' THEN iot_kpi.seconds(g.mttr)
-           WHEN 'longest_outage' THEN iot_kpi.seconds(g.longest_outage)
-           WHEN 'completeness' THEN g.completeness
-           WHEN 'regularity' THEN g.regularity
-           WHEN 'stability' THEN g.stability
-           WHEN 'consistency' THEN g.consistency
-           WHEN 'jitter' THEN g.jitter
-           WHEN 'missed_beats' THEN g.missed_beats
-           WHEN 'response_count' THEN iot_kpi.count(g.responses)
-           WHEN 'response_mean' THEN iot_kpi.mean(g.responses)
-           WHEN 'response_p50' THEN iot_kpi.percentile(g.responses, 0.5)
-           WHEN 'response_p90' THEN iot_kpi.percentile(g.responses, 0.9)
-           WHEN 'response_p95' THEN iot_kpi.percentile(g.responses, 0.95)
-           WHEN 'response_p99' THEN iot_kpi.percentile(g.responses, 0.99)
-           WHEN 'apdex' THEN g.apdex
-           WHEN 'attempts' THEN g.attempts
-           WHEN 'failed' THEN g.failed
-           WHEN 'error_rate' THEN iot_kpi.error_rate(g.failed, g.attempts)
-           WHEN 'error_rate_low' THEN (SELECT i.low FROM iot_kpi.wilson_interval(g.failed, g.attempts) AS i)
-           WHEN 'error_rate_high' THEN (SELECT i.high FROM iot_kpi.wilson_interval(g.failed, g.attempts) AS i)
-           WHEN 'bytes_per_second' THEN g.bytes_per_second
-           WHEN 'messages_per_second' THEN g.messages_per_second
-       END::float8
-FROM iot_kpi.group_kpis(during, group_by, device_ids, as_of, edges) AS g
-WHERE g.slot IS NOT NULL;
+SELECT v.slot_start, p.group_value, v.value
+FROM (SELECT g.value, iot_kpi.pool(ARRAY[kpi], e.dossier, NULL)
+      FROM iot_kpi.evidence_for(kpi, during, device_ids, as_of, edges) AS e
+      CROSS JOIN LATERAL iot_kpi.group_of(group_by, e.device_type, e.location, e.metadata) AS g (value)
+      WHERE iot_kpi.check_group(group_by) AND (device_ids IS NOT NULL OR NOT e.observes)
+      GROUP BY g.value) AS p (group_value, "values"),
+     LATERAL ROWS FROM (unnest(edges[:cardinality(edges) - 1]), unnest(p."values")) AS v (slot_start, value);
 END;
 COMMENT ON FUNCTION iot_kpi.group_series(text, tstzrange, text, text[], timestamptz, timestamptz[]) IS
     'a KPI of each group for each slot between two edges; uptime is the pooled one';

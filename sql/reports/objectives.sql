@@ -25,12 +25,13 @@ BEGIN
           AND (scope_kind = 'device' OR device_ids IS NOT NULL
                OR NOT EXISTS (SELECT FROM iot.devices o WHERE o.collector_id = d.device_id));
     RETURN QUERY
-        SELECT count(*),
-               coalesce(sum(CASE kpi WHEN 'uptime' THEN r.up_time ELSE r.status_up_time END), '0'),
-               coalesce(sum(CASE kpi WHEN 'uptime' THEN r.down_time ELSE r.status_down_time END), '0'),
-               coalesce(sum(CASE kpi WHEN 'uptime' THEN r.unknown_time ELSE r.status_unknown_time END), '0')
-        FROM iot_kpi.evidence_of(during, coalesce(chosen, '{}'), as_of) AS e
-        LEFT JOIN LATERAL iot_kpi.device_report(e.dossier) AS r ON true;
+        SELECT count(*), coalesce(sum(r.up_time), '0'), coalesce(sum(r.down_time), '0'), coalesce(sum(r.unknown_time), '0')
+        FROM iot_kpi.evidence_for(kpi, during, coalesce(chosen, '{}'), as_of, NULL) AS e
+        LEFT JOIN LATERAL (
+            SELECT t.up_time, t.down_time, t.unknown_time FROM iot_kpi.device_times(e.dossier) AS t WHERE kpi = 'uptime'
+            UNION ALL
+            SELECT t.status_up_time, t.status_down_time, t.status_unknown_time
+            FROM iot_kpi.status_times(e.dossier) AS t WHERE kpi = 'availability') AS r ON true;
 END $$;
 COMMENT ON FUNCTION iot_kpi.objective_time(text, text, text, tstzrange, text[], timestamptz) IS
     'the pooled time of the devices that an objective is for; collectors that observe a device are none of a group, unless named in device_ids';
@@ -141,13 +142,14 @@ BEGIN
     RETURN QUERY
     SELECT t.series, t.started_at, v.ratio, v.ratio >= objective, t.up_time, t.down_time, t.unknown_time, t.excluded_time,
            b.budget, b.budget - t.down_time
-    FROM (SELECT e.device_id AS series, r.slot_start AS started_at, r.up_time, r.down_time, r.unknown_time, r.excluded_time
-          FROM iot_kpi.evidence_of(during, device_ids, as_of, edges) AS e, LATERAL iot_kpi.device_report(e.dossier) AS r
-          WHERE group_by IS NULL
-          UNION ALL
-          SELECT g.group_value, g.slot_start, g.up_time, g.down_time, g.unknown_time, g.excluded_time
-          FROM iot_kpi.group_kpis(during, group_by, device_ids, as_of, edges) AS g
-          WHERE group_by IS NOT NULL) AS t,
+    FROM (SELECT CASE WHEN group_by IS NULL THEN e.device_id ELSE g.value END AS series, r.slot_start AS started_at,
+                 sum(r.up_time) AS up_time, sum(r.down_time) AS down_time, sum(r.unknown_time) AS unknown_time,
+                 sum(r.excluded_time) AS excluded_time
+          FROM iot_kpi.evidence_for('uptime', during, device_ids, as_of, edges) AS e
+          CROSS JOIN LATERAL iot_kpi.group_of(group_by, e.device_type, e.location, e.metadata) AS g (value)
+          CROSS JOIN LATERAL iot_kpi.device_times(e.dossier) AS r
+          WHERE group_by IS NULL OR iot_kpi.check_group(group_by) AND (device_ids IS NOT NULL OR NOT e.observes)
+          GROUP BY 1, 2) AS t,
          LATERAL (SELECT iot_kpi.objective_ratio(t.up_time, t.down_time)) AS v (ratio),
          LATERAL (SELECT iot_kpi.error_budget(objective, t.up_time + t.down_time)) AS b (budget)
     ORDER BY t.series, t.started_at;

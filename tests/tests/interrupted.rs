@@ -46,6 +46,7 @@ const VALUES: &[&str] = &[
     "iot_kpi.missed_beats(cadence, '1 s', whole)",
     "iot_kpi.evidence_summary(evidence, '1 s', '1 s')",
     "iot_kpi.unobserved_ranges(dossier)",
+    "(SELECT iot_kpi.pool(ARRAY['uptime'], d, NULL) FROM (SELECT slots) AS s (d))",
 ];
 
 /// Functions with rows.

@@ -98,7 +98,7 @@ impl Submitted {
     }
 
     /// The reports of the slots in order.
-    pub(crate) fn slots(&self) -> impl Iterator<Item = SlotReport<'_>> {
+    pub(crate) fn slots(&self) -> impl ExactSizeIterator<Item = SlotReport<'_>> {
         let windows = self.edges.windows(2).map(|pair| Window {
             start: pair[0],
             end: pair[1],
@@ -109,7 +109,7 @@ impl Submitted {
     }
 
     /// The same, where communication is asked for too.
-    pub(crate) fn counted_slots(&self) -> Result<impl Iterator<Item = SlotReport<'_>>> {
+    pub(crate) fn counted_slots(&self) -> Result<impl ExactSizeIterator<Item = SlotReport<'_>>> {
         if self.is_counted || self.edges.is_empty() {
             return Ok(self.slots());
         }

@@ -1,6 +1,8 @@
 //! A device's dossier to rows: what the SQL reports are made of.
 
+mod columns;
 mod dossier;
+mod pool;
 pub(crate) mod rows;
 
 use kpi_core::catalogue::{KPIS, Kpi, MadeOf};
@@ -8,7 +10,6 @@ use kpi_core::classes::Exemptions;
 use kpi_core::error::Result;
 use kpi_core::outages::Outage;
 use kpi_core::report::SlotReport;
-use kpi_core::response::ResponseSketch;
 use kpi_core::silence::{Hearing, Silence, class_at};
 use kpi_core::spans::Spans;
 use kpi_core::status::{Period, Status, overlay, periods_of};
@@ -40,71 +41,6 @@ pub(crate) fn period_cells(period: &Period) -> [Cell; 3] {
         Cell::instant(Some(period.end)),
         Cell::text(period.status.map_or("excluded", |s| s.as_str())),
     ]
-}
-
-// The columns of iot_kpi.device_report, a row a slot.
-sql_function!(iot_kpi_device_report, |call| {
-    let submitted = Submitted::read(call.required(0)?)?;
-    let mut rows = Rows::begin(call);
-    for (number, slot) in submitted.counted_slots()?.enumerate() {
-        rows.push(report_cells(number, &slot)?);
-    }
-    Ok(None)
-});
-
-fn report_cells(number: usize, slot: &SlotReport<'_>) -> Result<[Cell; 43]> {
-    let percentile = |q| slot.percentile(q).map(Cell::float);
-    let times = slot.heartbeats().times;
-    let status_times = slot.status_times();
-    let consistency = slot.consistency();
-    let responses = slot.responses();
-    let apdex = slot.apdex()?;
-    let error_interval = slot.error_interval()?;
-    Ok([
-        Cell::slot(number),
-        Cell::instant(Some(slot.window().start)),
-        Cell::instant(Some(slot.window().end)),
-        Cell::interval(times.up),
-        Cell::interval(times.down),
-        Cell::interval(times.unknown),
-        Cell::interval(times.excluded),
-        Cell::float(slot.uptime()),
-        Cell::interval(status_times.up),
-        Cell::interval(status_times.down),
-        Cell::interval(status_times.unknown),
-        Cell::float(slot.availability()),
-        Cell::text(slot.class_at_end().as_str()),
-        Cell::count(slot.heartbeats().failures),
-        Cell::maybe_interval(slot.heartbeats().mtbf()),
-        Cell::maybe_interval(slot.heartbeats().mttr()),
-        Cell::maybe_interval(slot.heartbeats().longest_outage),
-        Cell::float(consistency.completeness),
-        Cell::float(consistency.regularity),
-        Cell::float(consistency.stability),
-        Cell::float(consistency.consistency),
-        Cell::float(consistency.jitter),
-        Cell::count(consistency.missed_beats),
-        Cell::count(responses.map_or(0, ResponseSketch::count)),
-        Cell::float(responses.and_then(ResponseSketch::mean)),
-        percentile(0.5)?,
-        percentile(0.9)?,
-        percentile(0.95)?,
-        percentile(0.99)?,
-        Cell::maybe_count(apdex.map(|a| a.satisfied)),
-        Cell::maybe_count(apdex.map(|a| a.tolerating)),
-        Cell::maybe_count(apdex.map(|a| a.total)),
-        Cell::float(apdex.and_then(|a| a.score())),
-        Cell::count(slot.attempts()),
-        Cell::count(slot.failed()),
-        Cell::float(slot.error_rate()?),
-        Cell::float(error_interval.map(|i| i.0)),
-        Cell::float(error_interval.map(|i| i.1)),
-        Cell::float(slot.bytes()),
-        Cell::count(slot.messages()),
-        Cell::float(slot.bytes_per_second()),
-        Cell::float(slot.messages_per_second()),
-        responses.map_or_else(|| Cell::state(&ResponseSketch::default()), Cell::state)?,
-    ])
 }
 
 // The columns of iot_kpi.device_values: where a slot begins, and a KPI in it.

@@ -1,7 +1,9 @@
 //! Rows that a function returns.
 
+use std::ffi::CStr;
 use std::marker::PhantomData;
 
+use kpi_core::catalogue::Figure;
 use kpi_core::codec::Codec;
 use kpi_core::error::Result;
 use kpi_core::time::{Duration, Instant};
@@ -23,6 +25,15 @@ impl Cell {
     /// A `double precision`.
     pub(crate) fn float(value: Option<f64>) -> Self {
         value.map_or(Self::Null, |value| Self::Value(datum::float(value)))
+    }
+
+    /// A KPI, of the type that the catalogue says.
+    pub(crate) fn figure(figure: Figure) -> Self {
+        match figure {
+            Figure::Float(number) => Self::float(number),
+            Figure::Count(n) => Self::count(n),
+            Figure::Time(time) => Self::maybe_interval(time),
+        }
     }
 
     /// The number of a slot, counted from 1.
@@ -120,11 +131,25 @@ impl<'call> Rows<'call> {
         }
     }
 
+    /// The names that the function was declared with for its columns.
+    pub(crate) fn columns(&self) -> Vec<String> {
+        // SAFETY: `begin` made the description, which has as many attributes as it says; a name is a C string of at most 64 bytes.
+        unsafe {
+            let columns = (*self.info).setDesc;
+            let names = (0..(*columns).natts as usize).map(|n| {
+                let name = (*pg_sys::TupleDescAttr(columns, n as i32)).attname;
+                CStr::from_ptr(name.data.as_ptr()).to_string_lossy().into_owned()
+            });
+            names.collect()
+        }
+    }
+
     /// Adds a row, unless the query was cancelled. It must have as many values as there are columns.
-    pub(crate) fn push<const N: usize>(&mut self, cells: [Cell; N]) {
+    pub(crate) fn push(&mut self, cells: impl AsRef<[Cell]>) {
         pgrx::check_for_interrupts!();
-        let mut nulls = cells.each_ref().map(|cell| matches!(cell, Cell::Null));
-        let mut values = cells.each_ref().map(Cell::datum);
+        let cells = cells.as_ref();
+        let mut nulls: Vec<bool> = cells.iter().map(|cell| matches!(cell, Cell::Null)).collect();
+        let mut values: Vec<Datum> = cells.iter().map(Cell::datum).collect();
         // SAFETY: `begin` made both, and nobody else writes them before the call returns. The lengths are compared before the
         // arrays are read. The values are copied, and are of the types that the columns were declared with; the cells are
         // dropped after that, and also where it fails, since a binding's error is a panic.
@@ -132,7 +157,7 @@ impl<'call> Rows<'call> {
             let (store, columns) = ((*self.info).setResult, (*self.info).setDesc);
             assert_eq!(
                 (*columns).natts as usize,
-                N,
+                cells.len(),
                 "the SQL declaration has other columns than the code"
             );
             // PostgreSQL 15 does not say that it only reads them.
