@@ -1,6 +1,6 @@
 # Thin: a target is a line or two, the work is done by tools/*.sh, tests/*.sh and the programs of tools/.
 .DEFAULT_GOAL := help
-.PHONY: help setup install installed uninstall dev-db dev-db-stop test regress upgrade-script freeze lint demo psql bench fuzz package docker-check
+.PHONY: help setup install installed uninstall dev-db dev-db-stop test regress upgrade-script catalogue freeze lint demo psql bench fuzz package docker-check
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -33,6 +33,9 @@ regress: setup ## the extension's regression tests (NAME=... for one, ACCEPT=1 t
 
 upgrade-script: setup ## write the script from the last released version's SQL to that of sql/
 	@tools/run.sh versions step
+
+catalogue: ## write the lists of KPIs that SQL, docs and plugin have, from kpi-core/src/catalogue.rs
+	@tools/run.sh catalogue
 
 freeze: installed ## keep the SQL of this version and a store it made, for the tests of the versions to come
 	@tools/run.sh versions freeze

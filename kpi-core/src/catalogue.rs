@@ -1,5 +1,5 @@
 //! Every KPI that is one number, once: what it is called and means, how it is written, what it is told from, and with that how
-//! a group of devices pools it.
+//! a group of devices pools it. Whatever else lists KPIs is made from these lines, by `make catalogue`, or compared with them.
 
 use crate::cadence::Consistency;
 use crate::classes::ClassTimes;

@@ -37,17 +37,23 @@ DECLARE
     written bigint;
 BEGIN
     INSERT INTO iot.kpi_calculations AS k (
-        device_id, period, grain, stale, calculated_at, up_time, down_time, unknown_time, excluded_time, uptime, availability,
-        failures, mtbf, mttr, longest_outage, completeness, regularity, stability, consistency, jitter, missed_beats,
-        response_count, response_mean, response_p50, response_p90, response_p95, response_p99, apdex, attempts, failed,
-        error_rate, error_rate_low, error_rate_high, bytes_per_second, messages_per_second, expected_interval, liveness,
-        parts, summary)
+        device_id, period, grain, stale, calculated_at,
+        -- catalogue: calculated columns
+        up_time, down_time, unknown_time, excluded_time, uptime, availability, failures, mtbf, mttr, longest_outage,
+        completeness, regularity, stability, consistency, jitter, missed_beats, response_count, response_mean, response_p50,
+        response_p90, response_p95, response_p99, apdex, attempts, failed, error_rate, error_rate_low, error_rate_high,
+        bytes_per_second, messages_per_second,
+        -- catalogue: end
+        expected_interval, liveness, parts, summary)
     SELECT e.device_id, tstzrange(r.slot_start, r.slot_end), wanted_grain, false, clock_timestamp(),
-           r.up_time, r.down_time, r.unknown_time, r.excluded_time, r.uptime, r.availability,
-           r.failures, r.mtbf, r.mttr, r.longest_outage, r.completeness, r.regularity, r.stability, r.consistency, r.jitter,
-           r.missed_beats, r.response_count, r.response_mean, r.response_p50, r.response_p90, r.response_p95, r.response_p99,
-           r.apdex, r.attempts, r.failed, r.error_rate, r.error_rate_low, r.error_rate_high, r.bytes_per_second,
-           r.messages_per_second, (e.dossier).expected_interval, by.liveness, iot_kpi.evidence_send(r.part),
+           -- catalogue: calculated values
+           r.up_time, r.down_time, r.unknown_time, r.excluded_time, r.uptime, r.availability, r.failures, r.mtbf, r.mttr,
+           r.longest_outage, r.completeness, r.regularity, r.stability, r.consistency, r.jitter, r.missed_beats,
+           r.response_count, r.response_mean, r.response_p50, r.response_p90, r.response_p95, r.response_p99, r.apdex,
+           r.attempts, r.failed, r.error_rate, r.error_rate_low, r.error_rate_high, r.bytes_per_second,
+           r.messages_per_second,
+           -- catalogue: end
+           (e.dossier).expected_interval, by.liveness, iot_kpi.evidence_send(r.part),
            -- Of an hour, the beats are as few bytes as what they amount to.
            CASE WHEN wanted_grain = 'day' THEN
                iot_kpi.evidence_send(iot_kpi.evidence_summary(r.part, (e.dossier).expected_interval, by.liveness)) END
@@ -59,17 +65,20 @@ BEGIN
         iot_kpi.device_report(e.dossier), iot_kpi.evidence_parts(coalesce((e.dossier).evidence, iot_kpi.no_evidence(edges)))) AS r
     ORDER BY e.device_id, r.slot_start
     ON CONFLICT (device_id, grain, period) DO UPDATE SET
-        stale = false, calculated_at = excluded.calculated_at, up_time = excluded.up_time, down_time = excluded.down_time,
-        unknown_time = excluded.unknown_time, excluded_time = excluded.excluded_time, uptime = excluded.uptime,
-        availability = excluded.availability, failures = excluded.failures, mtbf = excluded.mtbf, mttr = excluded.mttr,
-        longest_outage = excluded.longest_outage, completeness = excluded.completeness, regularity = excluded.regularity,
-        stability = excluded.stability, consistency = excluded.consistency, jitter = excluded.jitter,
-        missed_beats = excluded.missed_beats, response_count = excluded.response_count,
-        response_mean = excluded.response_mean, response_p50 = excluded.response_p50, response_p90 = excluded.response_p90,
-        response_p95 = excluded.response_p95, response_p99 = excluded.response_p99, apdex = excluded.apdex,
-        attempts = excluded.attempts, failed = excluded.failed, error_rate = excluded.error_rate,
-        error_rate_low = excluded.error_rate_low, error_rate_high = excluded.error_rate_high,
-        bytes_per_second = excluded.bytes_per_second, messages_per_second = excluded.messages_per_second,
+        stale = false, calculated_at = excluded.calculated_at,
+        -- catalogue: calculated anew
+        up_time = excluded.up_time, down_time = excluded.down_time, unknown_time = excluded.unknown_time,
+        excluded_time = excluded.excluded_time, uptime = excluded.uptime, availability = excluded.availability,
+        failures = excluded.failures, mtbf = excluded.mtbf, mttr = excluded.mttr, longest_outage = excluded.longest_outage,
+        completeness = excluded.completeness, regularity = excluded.regularity, stability = excluded.stability,
+        consistency = excluded.consistency, jitter = excluded.jitter, missed_beats = excluded.missed_beats,
+        response_count = excluded.response_count, response_mean = excluded.response_mean,
+        response_p50 = excluded.response_p50, response_p90 = excluded.response_p90, response_p95 = excluded.response_p95,
+        response_p99 = excluded.response_p99, apdex = excluded.apdex, attempts = excluded.attempts, failed = excluded.failed,
+        error_rate = excluded.error_rate, error_rate_low = excluded.error_rate_low,
+        error_rate_high = excluded.error_rate_high, bytes_per_second = excluded.bytes_per_second,
+        messages_per_second = excluded.messages_per_second,
+        -- catalogue: end
         expected_interval = excluded.expected_interval, liveness = excluded.liveness,
         parts = excluded.parts, summary = excluded.summary
     WHERE k.stale;

@@ -7,6 +7,7 @@
 //! | [`postgres`] | a private server: start, connect, stop, kill, restart; leaves nothing behind |
 //! | [`answers`] | a small store, and every report over it, to be compared |
 //! | [`upgrade`] | the script from one version's SQL to the next, and what is kept of a released version |
+//! | [`catalogue`] | the lists of KPIs in SQL, docs and the plugin, made from kpi-core's |
 //! | [`bench`] | ratios to plain PostgreSQL: what `make bench` prints |
 //! | [`soak`] | ten thousand devices live, while server and collector are killed: `make bench SOAK=1` |
 //! | [`collector`] | the collector's program, as it was built beside this one |
@@ -21,6 +22,7 @@
 
 pub mod answers;
 pub mod bench;
+pub mod catalogue;
 pub mod collector;
 pub mod demo;
 pub mod identity;

@@ -46,96 +46,60 @@ const fn seconds(name: Text, title: Text, description: Text) -> Known {
     number(name, title, ("s", 1), description)
 }
 
-const fn milliseconds(name: Text, title: Text, description: Text) -> Known {
-    number(name, title, ("ms", 1), description)
-}
-
 const fn count(name: Text, title: Text, description: Text) -> Known {
     number(name, title, ("locale", 0), description)
 }
 
 /// What is known of a column.
 pub(super) fn find(name: &str) -> Option<&'static Known> {
-    KNOWN.iter().find(|known| known.name == name)
+    KPIS.iter().chain(OTHERS).find(|known| known.name == name)
 }
 
-const KNOWN: &[Known] = &[
-    ratio("uptime", "Uptime", "up / (up + down) by heartbeats"),
-    ratio("availability", "Availability", "up / (up + down) by status reports"),
-    ratio(
-        "device_availability",
-        "Devices live",
-        "devices live now / devices required now",
-    ),
-    ratio("mean_uptime", "Mean uptime", "mean of the devices' uptimes"),
-    ratio(
-        "pooled_uptime",
-        "Pooled uptime",
-        "up time of all devices / (up + down) of all devices",
-    ),
-    count("live", "Live", "devices that a heartbeat proves alive"),
-    count(
-        "unknown",
-        "Unknown now",
-        "devices of which nobody can tell whether they are alive",
-    ),
+/// The KPIs, as `make catalogue` writes them.
+#[rustfmt::skip]
+const KPIS: &[Known] = &[
+    // catalogue: known to the plugin
+    number("uptime", "Uptime", ("percentunit", 2), "up / (up + down) by heartbeats"),
+    number("availability", "Availability", ("percentunit", 2), "up / (up + down) by status reports"),
+    number("device_availability", "Devices live", ("percentunit", 2), "devices live now / devices required now"),
+    number("mean_uptime", "Mean uptime", ("percentunit", 2), "mean of the devices' uptimes"),
+    number("pooled_uptime", "Pooled uptime", ("percentunit", 2), "up time of all devices / (up + down) of all devices"),
+    number("live", "Live", ("locale", 0), "devices that a heartbeat proves alive"),
+    number("unknown", "Not observed", ("locale", 0), "devices of which nobody can tell whether they work"),
+    number("up_time", "Up", ("s", 1), "time required, observed and working"),
+    number("down_time", "Down", ("s", 1), "time required, observed and not working"),
+    number("unknown_time", "Unknown", ("s", 1), "time in which nobody was looking"),
+    number("excluded_time", "Excluded", ("s", 1), "time in which it was not required to work"),
+    number("failures", "Failures", ("locale", 0), "outages that began in the window"),
+    number("mtbf", "MTBF", ("s", 1), "up time / failures"),
+    number("mttr", "MTTR", ("s", 1), "down time / failures"),
+    number("longest_outage", "Longest outage", ("s", 1), "the longest outage of the window"),
+    number("completeness", "Completeness", ("percentunit", 2), "share of the expected reports that came"),
+    number("regularity", "Regularity", ("percentunit", 2), "1 is clockwork, 0 is random"),
+    number("stability", "Stability", ("percentunit", 2), "1 never changes between up and down, 0 at every report"),
+    number("consistency", "Consistency", ("percentunit", 2), "geometric mean of completeness, regularity and stability"),
+    number("jitter", "Jitter", ("s", 1), "mean difference between consecutive gaps"),
+    number("missed_beats", "Missed beats", ("locale", 0), "reports that did not come"),
+    number("response_count", "Responses", ("locale", 0), "response times measured"),
+    number("response_mean", "Response mean", ("ms", 1), "mean response time"),
+    number("response_p50", "Response p50", ("ms", 1), "half of the responses were quicker"),
+    number("response_p90", "Response p90", ("ms", 1), "90 % of the responses were quicker"),
+    number("response_p95", "Response p95", ("ms", 1), "95 % of the responses were quicker"),
+    number("response_p99", "Response p99", ("ms", 1), "99 % of the responses were quicker"),
+    number("apdex", "Apdex", ("short", 2), "(satisfied + tolerating / 2) / total; 1 is best"),
+    number("attempts", "Attempts", ("locale", 0), "communications attempted"),
+    number("failed", "Failed", ("locale", 0), "communications that failed"),
+    number("error_rate", "Error rate", ("percentunit", 2), "failed / attempts"),
+    number("error_rate_low", "Error rate, low", ("percentunit", 2), "lower end of the 95 % interval"),
+    number("error_rate_high", "Error rate, high", ("percentunit", 2), "upper end of the 95 % interval"),
+    number("bytes_per_second", "Throughput", ("binBps", 1), "bytes / required seconds"),
+    number("messages_per_second", "Messages", ("suffix: /s", 3), "messages / required seconds"),
+    // catalogue: end
+];
+
+const OTHERS: &[Known] = &[
     count("devices", "Devices", "devices in the group"),
     count("required", "Required", "devices that should be working"),
-    seconds("up_time", "Up", "time required, observed and working"),
-    seconds("down_time", "Down", "time required, observed and not working"),
-    seconds("unknown_time", "Unknown", "time in which nobody was looking"),
-    seconds("excluded_time", "Excluded", "time in which it was not required to work"),
-    count("failures", "Failures", "outages that began in the window"),
-    seconds("mtbf", "MTBF", "up time / failures"),
-    seconds("mttr", "MTTR", "down time / failures"),
-    seconds("longest_outage", "Longest outage", "the longest outage of the window"),
-    ratio(
-        "completeness",
-        "Completeness",
-        "share of the expected reports that came",
-    ),
-    ratio("regularity", "Regularity", "1 is clockwork, 0 is random"),
-    ratio(
-        "stability",
-        "Stability",
-        "1 never changes between up and down, 0 at every report",
-    ),
-    ratio(
-        "consistency",
-        "Consistency",
-        "geometric mean of completeness, regularity and stability",
-    ),
-    seconds("jitter", "Jitter", "mean difference between consecutive gaps"),
-    count("missed_beats", "Missed beats", "reports that did not come"),
-    count("response_count", "Responses", "response times measured"),
-    milliseconds("response_mean", "Response mean", "mean response time"),
-    milliseconds("response_p50", "Response p50", "half of the responses were quicker"),
-    milliseconds("response_p90", "Response p90", "90 % of the responses were quicker"),
-    milliseconds("response_p95", "Response p95", "95 % of the responses were quicker"),
-    milliseconds("response_p99", "Response p99", "99 % of the responses were quicker"),
-    number(
-        "apdex",
-        "Apdex",
-        ("short", 2),
-        "(satisfied + tolerating / 2) / total; 1 is best",
-    ),
-    count("attempts", "Attempts", "communications attempted"),
-    count("failed", "Failed", "communications that failed"),
-    ratio("error_rate", "Error rate", "failed / attempts"),
-    ratio("error_rate_low", "Error rate, low", "lower end of the 95 % interval"),
-    ratio("error_rate_high", "Error rate, high", "upper end of the 95 % interval"),
-    number(
-        "bytes_per_second",
-        "Throughput",
-        ("binBps", 1),
-        "bytes / required seconds",
-    ),
-    number(
-        "messages_per_second",
-        "Messages",
-        ("suffix: /s", 3),
-        "messages / required seconds",
-    ),
     plain("device_id", "Device", "as the device names itself"),
     plain("name", "Name", "name for people"),
     plain("device_type", "Type", "kind of device"),
