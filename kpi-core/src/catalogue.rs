@@ -167,7 +167,10 @@ impl Kpi {
         KPIS.iter().find(|kpi| kpi.name == name).ok_or_else(|| {
             KpiError::parameter(
                 format!("KPI \"{}\" is not known", name.chars().take(63).collect::<String>()),
-                format!("Use one of: {}.", KPIS.each_ref().map(|kpi| kpi.name).join(", ")),
+                format!(
+                    "Use one of: {}.",
+                    KPIS.iter().map(|kpi| kpi.name).collect::<Vec<_>>().join(", ")
+                ),
             )
         })
     }
@@ -320,7 +323,7 @@ fn percentile(responses: &ResponseSketch, q: f64) -> Result<Figure> {
 }
 
 /// All of them, in the order in which they are listed.
-pub static KPIS: [Kpi; 35] = {
+pub static KPIS: &[Kpi] = {
     use Figure::{Count, Float, Time};
     use MadeOf::{Beats, Communication, Status};
     use Scope::{Both, Device, Group};
@@ -328,7 +331,7 @@ pub static KPIS: [Kpi; 35] = {
     const WILSON: Text = "Wilson 1927";
     const DDSKETCH: Text = "DDSketch, Masson, Rim, Lee 2019";
     const OURS: Text = "docs/kpis.md";
-    [
+    &[
         share("uptime", "Uptime", "up / (up + down) by heartbeats").by(IEC).of(
             Device,
             Beats,

@@ -95,7 +95,7 @@ proptest! {
         let Ok(settings) = DeviceSettings::new(interval, None, Some(target), StatusRules::default()) else { return Ok(()) };
         let dossier = Dossier::new(Some(evidence), StatusTimeline::default(), Exemptions::default(), settings).unwrap();
         let report = dossier.report(0, window);
-        for kpi in &KPIS {
+        for kpi in KPIS {
             let value = kpi.value(&report).unwrap();
             prop_assert!(value.is_none_or(|v| v.is_finite() && v >= 0.0), "{}: {:?}", kpi.name, value);
             let is_ratio = kpi.name.ends_with("uptime") || kpi.name.ends_with("ability") || kpi.name.starts_with("error_rate")

@@ -49,7 +49,7 @@ fn slots(edges: &[Instant]) -> impl Iterator<Item = (usize, Window)> {
 
 #[test]
 fn four_times_the_slots_are_four_times_the_steps() {
-    for kpi in &KPIS {
+    for kpi in KPIS {
         let steps = [500, 2000].map(|n| {
             let (dossier, edges) = (eventful(n), edges(n));
             steps_of(|| {
