@@ -439,6 +439,9 @@ pub static KPIS: &[Kpi] = {
         milliseconds("response_p50", "Response p50", "half of the responses were quicker")
             .by(DDSKETCH)
             .of(Both, Communication, Told::Responses(|r| percentile(r, 0.5))),
+        milliseconds("response_p75", "Response p75", "75 % of the responses were quicker")
+            .by(DDSKETCH)
+            .of(Both, Communication, Told::Responses(|r| percentile(r, 0.75))),
         milliseconds("response_p90", "Response p90", "90 % of the responses were quicker")
             .by(DDSKETCH)
             .of(Both, Communication, Told::Responses(|r| percentile(r, 0.9))),

@@ -10,7 +10,7 @@ CREATE FUNCTION iot_kpi.device_report(dossier iot_kpi.dossier) RETURNS TABLE (
     response_p50 double precision, response_p90 double precision, response_p95 double precision,
     response_p99 double precision, apdex double precision, attempts bigint, failed bigint, error_rate double precision,
     error_rate_low double precision, error_rate_high double precision, bytes_per_second double precision,
-    messages_per_second double precision
+    messages_per_second double precision, response_p75 double precision
     -- catalogue: end
 )
     LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE ROWS 1 AS 'MODULE_PATHNAME', 'iot_kpi_device_report';
@@ -41,7 +41,7 @@ RETURNS TABLE (
     response_p50 double precision, response_p90 double precision, response_p95 double precision,
     response_p99 double precision, apdex double precision, attempts bigint, failed bigint, error_rate double precision,
     error_rate_low double precision, error_rate_high double precision, bytes_per_second double precision,
-    messages_per_second double precision
+    messages_per_second double precision, response_p75 double precision
     -- catalogue: end
 )
     LANGUAGE sql STABLE BEGIN ATOMIC
@@ -52,7 +52,8 @@ SELECT e.device_id, e.name, e.device_type, e.location, e.status, e.live, e.never
        r.uptime, r.availability, coalesce(r.failures, 0), r.mtbf, r.mttr, r.longest_outage, r.completeness, r.regularity,
        r.stability, r.consistency, r.jitter, coalesce(r.missed_beats, 0), coalesce(r.response_count, 0), r.response_mean,
        r.response_p50, r.response_p90, r.response_p95, r.response_p99, r.apdex, coalesce(r.attempts, 0),
-       coalesce(r.failed, 0), r.error_rate, r.error_rate_low, r.error_rate_high, r.bytes_per_second, r.messages_per_second
+       coalesce(r.failed, 0), r.error_rate, r.error_rate_low, r.error_rate_high, r.bytes_per_second, r.messages_per_second,
+       r.response_p75
        -- catalogue: end
 FROM iot_kpi.evidence_of(during, device_ids, as_of) AS e
 LEFT JOIN LATERAL iot_kpi.device_report(e.dossier) AS r ON true

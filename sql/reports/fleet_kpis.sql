@@ -45,7 +45,8 @@ CREATE FUNCTION iot_kpi.fleet_kpis(
     longest_outage interval, response_count bigint, response_mean double precision, response_p50 double precision,
     response_p90 double precision, response_p95 double precision, response_p99 double precision, apdex double precision,
     attempts bigint, failed bigint, error_rate double precision, error_rate_low double precision,
-    error_rate_high double precision, bytes_per_second double precision, messages_per_second double precision, unknown bigint
+    error_rate_high double precision, bytes_per_second double precision, messages_per_second double precision,
+    unknown bigint, response_p75 double precision
     -- catalogue: end
 )
     LANGUAGE sql STABLE BEGIN ATOMIC
@@ -54,7 +55,7 @@ SELECT g.value, g.devices, g.required,
        g.kpis[1]::bigint, g.kpis[2], g.kpis[3], g.kpis[4], g.kpis[5], g.kpis[6], g.kpis[7]::bigint,
        make_interval(secs => g.kpis[8]), make_interval(secs => g.kpis[9]), make_interval(secs => g.kpis[10]),
        g.kpis[11]::bigint, g.kpis[12], g.kpis[13], g.kpis[14], g.kpis[15], g.kpis[16], g.kpis[17], g.kpis[18]::bigint,
-       g.kpis[19]::bigint, g.kpis[20], g.kpis[21], g.kpis[22], g.kpis[23], g.kpis[24], g.kpis[25]::bigint
+       g.kpis[19]::bigint, g.kpis[20], g.kpis[21], g.kpis[22], g.kpis[23], g.kpis[24], g.kpis[25]::bigint, g.kpis[26]
        -- catalogue: end
 -- A window as a whole is judged at as_of, a bucket of a series at its own end.
 FROM (SELECT of.value, count(*) AS devices, count(*) FILTER (WHERE e.class <> 'excluded') AS required,
@@ -63,7 +64,7 @@ FROM (SELECT of.value, count(*) AS devices, count(*) FILTER (WHERE e.class <> 'e
                  'live', 'device_availability', 'mean_uptime', 'pooled_uptime', 'availability', 'consistency', 'failures',
                  'mtbf', 'mttr', 'longest_outage', 'response_count', 'response_mean', 'response_p50', 'response_p90',
                  'response_p95', 'response_p99', 'apdex', 'attempts', 'failed', 'error_rate', 'error_rate_low',
-                 'error_rate_high', 'bytes_per_second', 'messages_per_second', 'unknown'
+                 'error_rate_high', 'bytes_per_second', 'messages_per_second', 'unknown', 'response_p75'
                  -- catalogue: end
              ], e.dossier, e.class) AS kpis
       FROM iot_kpi.evidence_of(during, device_ids, as_of) AS e

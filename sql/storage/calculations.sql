@@ -42,7 +42,7 @@ BEGIN
         up_time, down_time, unknown_time, excluded_time, uptime, availability, failures, mtbf, mttr, longest_outage,
         completeness, regularity, stability, consistency, jitter, missed_beats, response_count, response_mean, response_p50,
         response_p90, response_p95, response_p99, apdex, attempts, failed, error_rate, error_rate_low, error_rate_high,
-        bytes_per_second, messages_per_second,
+        bytes_per_second, messages_per_second, response_p75,
         -- catalogue: end
         expected_interval, liveness, parts, summary)
     SELECT e.device_id, tstzrange(r.slot_start, r.slot_end), wanted_grain, false, clock_timestamp(),
@@ -51,7 +51,7 @@ BEGIN
            r.longest_outage, r.completeness, r.regularity, r.stability, r.consistency, r.jitter, r.missed_beats,
            r.response_count, r.response_mean, r.response_p50, r.response_p90, r.response_p95, r.response_p99, r.apdex,
            r.attempts, r.failed, r.error_rate, r.error_rate_low, r.error_rate_high, r.bytes_per_second,
-           r.messages_per_second,
+           r.messages_per_second, r.response_p75,
            -- catalogue: end
            (e.dossier).expected_interval, by.liveness, iot_kpi.evidence_send(r.part),
            -- Of an hour, the beats are as few bytes as what they amount to.
@@ -77,7 +77,7 @@ BEGIN
         response_p99 = excluded.response_p99, apdex = excluded.apdex, attempts = excluded.attempts, failed = excluded.failed,
         error_rate = excluded.error_rate, error_rate_low = excluded.error_rate_low,
         error_rate_high = excluded.error_rate_high, bytes_per_second = excluded.bytes_per_second,
-        messages_per_second = excluded.messages_per_second,
+        messages_per_second = excluded.messages_per_second, response_p75 = excluded.response_p75,
         -- catalogue: end
         expected_interval = excluded.expected_interval, liveness = excluded.liveness,
         parts = excluded.parts, summary = excluded.summary

@@ -132,6 +132,7 @@ BEGIN
         ['kpi_calculations', 'error_rate_high', 'Upper end of the 95 % interval'],
         ['kpi_calculations', 'bytes_per_second', 'Bytes / required seconds, bytes/s'],
         ['kpi_calculations', 'messages_per_second', 'Messages / required seconds, 1/s'],
+        ['kpi_calculations', 'response_p75', '75 % of the responses were quicker, ms'],
         -- catalogue: end
         ['kpi_calculations', 'expected_interval', 'The setting that it was calculated with'],
         ['kpi_calculations', 'liveness', 'The same, or three expected intervals where the device has none'],

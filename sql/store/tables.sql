@@ -157,6 +157,7 @@ BEGIN
         ADD COLUMN IF NOT EXISTS error_rate_high double precision,
         ADD COLUMN IF NOT EXISTS bytes_per_second double precision,
         ADD COLUMN IF NOT EXISTS messages_per_second double precision,
+        ADD COLUMN IF NOT EXISTS response_p75 double precision,
         -- catalogue: end
         ADD COLUMN IF NOT EXISTS expected_interval interval,
         ADD COLUMN IF NOT EXISTS liveness interval,

@@ -66,6 +66,7 @@ const KPIS: &[Kpi] = &[
     ("response_count", |s| count(s.whole.responses.len() as i64)),
     ("response_mean", |s| Close(s.whole.mean(), 1e-12)),
     ("response_p50", |s| percentile(s, 0.5)),
+    ("response_p75", |s| percentile(s, 0.75)),
     ("response_p90", |s| percentile(s, 0.9)),
     ("response_p95", |s| percentile(s, 0.95)),
     ("response_p99", |s| percentile(s, 0.99)),

@@ -83,6 +83,7 @@ const KPIS: &[Known] = &[
     number("response_count", "Responses", ("locale", 0), "response times measured"),
     number("response_mean", "Response mean", ("ms", 1), "mean response time"),
     number("response_p50", "Response p50", ("ms", 1), "half of the responses were quicker"),
+    number("response_p75", "Response p75", ("ms", 1), "75 % of the responses were quicker"),
     number("response_p90", "Response p90", ("ms", 1), "90 % of the responses were quicker"),
     number("response_p95", "Response p95", ("ms", 1), "95 % of the responses were quicker"),
     number("response_p99", "Response p99", ("ms", 1), "99 % of the responses were quicker"),
