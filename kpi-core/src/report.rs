@@ -157,7 +157,10 @@ impl Dossier {
             outage.last_beat = self.last_beat_before(outage.started_at);
         }
         // One that lasted until somebody looked for the last time goes on, as far as anybody knows.
-        let is_down = timeline.judged().next_back().is_some_and(|stretch| stretch.class == Class::Down);
+        let is_down = timeline
+            .judged()
+            .next_back()
+            .is_some_and(|stretch| stretch.class == Class::Down);
         if let Some(last) = found.last_mut().filter(|_| is_down)
             && last.ended_at.is_some_and(|end| Some(end) == self.around.seen_until)
         {
@@ -169,7 +172,10 @@ impl Dossier {
     /// The last beat before an instant at which the device is not alive.
     fn last_beat_before(&self, t: Instant) -> Option<Instant> {
         let before = self.beats.partition_point(|b| *b < t);
-        let single = before.checked_sub(1).map(|i| self.beats[i]).max(self.around.beat_before);
+        let single = before
+            .checked_sub(1)
+            .map(|i| self.beats[i])
+            .max(self.around.beat_before);
         single.max(self.periods_before(t).0.last().and_then(|runs| runs.last_before(t)))
     }
 
@@ -295,10 +301,7 @@ impl SlotReport<'_> {
     pub fn consistency(&self) -> &Consistency {
         self.consistency.get_or_init(|| {
             let Beats {
-                before,
-                runs,
-                timeline,
-                ..
+                before, runs, timeline, ..
             } = self.beats();
             runs.consistency(self.window, *before, timeline)
         })
@@ -315,9 +318,7 @@ impl SlotReport<'_> {
 
     /// The class at the end of the slot.
     pub fn class_at_end(&self) -> Class {
-        *self
-            .class_at_end
-            .get_or_init(|| self.dossier.class_at(self.window.end))
+        *self.class_at_end.get_or_init(|| self.dossier.class_at(self.window.end))
     }
 
     /// Whether the device is alive at the end of the slot, required or not.

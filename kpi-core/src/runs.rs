@@ -225,7 +225,13 @@ impl Runs {
     /// How consistently the device was active in a window that was judged by the same beats.
     pub fn consistency(&self, window: Window, carry_in: Option<Instant>, timeline: &Timeline) -> Consistency {
         let lost = self.lost(window, carry_in);
-        consistency(&self.rhythm, &lost, self.missed(timeline), timeline, self.expect.interval)
+        consistency(
+            &self.rhythm,
+            &lost,
+            self.missed(timeline),
+            timeline,
+            self.expect.interval,
+        )
     }
 
     /// Bytes in use beyond the structure itself.
@@ -294,7 +300,12 @@ fn missed_in(eligible: &Spans, beat: Instant, next: Instant, interval: Duration)
     let (beat, next, interval) = (i128::from(beat), i128::from(next), i128::from(interval));
     let most = (2 * (next - beat) - interval) / (2 * interval);
     // How many of them come before an instant.
-    let before = |t: Instant| (i128::from(t) - beat + interval - 1).div_euclid(interval).clamp(1, most + 1) - 1;
+    let before = |t: Instant| {
+        (i128::from(t) - beat + interval - 1)
+            .div_euclid(interval)
+            .clamp(1, most + 1)
+            - 1
+    };
     let spans = eligible.as_slice();
     let first = spans.partition_point(|s| i128::from(s.1) <= beat);
     let near = interruptible(&spans[first..]).take_while(|s| i128::from(s.0) < next);
@@ -324,7 +335,11 @@ pub fn judge_beats(
     let before = sorted[..first].last().copied();
     let runs = Runs::of(&sorted[first..after], expect);
     // Without any beat nobody knows how long one would prove the device alive.
-    let hearing = if sorted.is_empty() { Hearing::default() } else { Hearing::of(exempt) };
+    let hearing = if sorted.is_empty() {
+        Hearing::default()
+    } else {
+        Hearing::of(exempt)
+    };
     let timeline = runs.judge(window, before, exempt, &hearing).timeline;
     let consistency = runs.consistency(window, before, &timeline);
     (timeline, consistency)

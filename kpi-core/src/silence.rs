@@ -76,7 +76,9 @@ impl Hearing {
     }
 
     fn total(&self) -> i128 {
-        self.0.last().map_or(0, |last| last.before + i128::from(last.end) - i128::from(last.start))
+        self.0
+            .last()
+            .map_or(0, |last| last.before + i128::from(last.end) - i128::from(last.start))
     }
 
     /// The time of silences, given in order, in which nobody can tell yet whether the device is down.

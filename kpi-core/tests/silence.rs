@@ -25,7 +25,9 @@ fn whole() -> Window {
 /// Some stretches of whole seconds.
 fn stretches() -> impl Strategy<Value = Spans> {
     vec((0..SECONDS, 1..80i64), 0..5).prop_map(|stretches| {
-        let spans = stretches.into_iter().map(|(start, length)| (start * SECOND, (start + length) * SECOND));
+        let spans = stretches
+            .into_iter()
+            .map(|(start, length)| (start * SECOND, (start + length) * SECOND));
         Spans::union_of(spans.collect())
     })
 }

@@ -262,36 +262,39 @@ BEGIN
     );
     -- One by one, because this is the table that gets a column with every new KPI: a store made before has it added.
     ALTER TABLE iot.kpi_calculations
+        -- catalogue: stored columns
         ADD COLUMN IF NOT EXISTS up_time interval,
         ADD COLUMN IF NOT EXISTS down_time interval,
         ADD COLUMN IF NOT EXISTS unknown_time interval,
         ADD COLUMN IF NOT EXISTS excluded_time interval,
-        ADD COLUMN IF NOT EXISTS uptime float8,
-        ADD COLUMN IF NOT EXISTS availability float8,
+        ADD COLUMN IF NOT EXISTS uptime double precision,
+        ADD COLUMN IF NOT EXISTS availability double precision,
         ADD COLUMN IF NOT EXISTS failures bigint,
         ADD COLUMN IF NOT EXISTS mtbf interval,
         ADD COLUMN IF NOT EXISTS mttr interval,
         ADD COLUMN IF NOT EXISTS longest_outage interval,
-        ADD COLUMN IF NOT EXISTS completeness float8,
-        ADD COLUMN IF NOT EXISTS regularity float8,
-        ADD COLUMN IF NOT EXISTS stability float8,
-        ADD COLUMN IF NOT EXISTS consistency float8,
-        ADD COLUMN IF NOT EXISTS jitter float8,
+        ADD COLUMN IF NOT EXISTS completeness double precision,
+        ADD COLUMN IF NOT EXISTS regularity double precision,
+        ADD COLUMN IF NOT EXISTS stability double precision,
+        ADD COLUMN IF NOT EXISTS consistency double precision,
+        ADD COLUMN IF NOT EXISTS jitter double precision,
         ADD COLUMN IF NOT EXISTS missed_beats bigint,
         ADD COLUMN IF NOT EXISTS response_count bigint,
-        ADD COLUMN IF NOT EXISTS response_mean float8,
-        ADD COLUMN IF NOT EXISTS response_p50 float8,
-        ADD COLUMN IF NOT EXISTS response_p90 float8,
-        ADD COLUMN IF NOT EXISTS response_p95 float8,
-        ADD COLUMN IF NOT EXISTS response_p99 float8,
-        ADD COLUMN IF NOT EXISTS apdex float8,
+        ADD COLUMN IF NOT EXISTS response_mean double precision,
+        ADD COLUMN IF NOT EXISTS response_p50 double precision,
+        ADD COLUMN IF NOT EXISTS response_p90 double precision,
+        ADD COLUMN IF NOT EXISTS response_p95 double precision,
+        ADD COLUMN IF NOT EXISTS response_p99 double precision,
+        ADD COLUMN IF NOT EXISTS apdex double precision,
         ADD COLUMN IF NOT EXISTS attempts bigint,
         ADD COLUMN IF NOT EXISTS failed bigint,
-        ADD COLUMN IF NOT EXISTS error_rate float8,
-        ADD COLUMN IF NOT EXISTS error_rate_low float8,
-        ADD COLUMN IF NOT EXISTS error_rate_high float8,
-        ADD COLUMN IF NOT EXISTS bytes_per_second float8,
-        ADD COLUMN IF NOT EXISTS messages_per_second float8,
+        ADD COLUMN IF NOT EXISTS error_rate double precision,
+        ADD COLUMN IF NOT EXISTS error_rate_low double precision,
+        ADD COLUMN IF NOT EXISTS error_rate_high double precision,
+        ADD COLUMN IF NOT EXISTS bytes_per_second double precision,
+        ADD COLUMN IF NOT EXISTS messages_per_second double precision,
+        ADD COLUMN IF NOT EXISTS response_p75 double precision,
+        -- catalogue: end
         ADD COLUMN IF NOT EXISTS expected_interval interval,
         ADD COLUMN IF NOT EXISTS liveness interval,
         ADD COLUMN IF NOT EXISTS summary bytea;
@@ -430,36 +433,39 @@ BEGIN
         ['kpi_calculations', 'grain', 'hour or day'],
         ['kpi_calculations', 'stale', 'True from the moment something it was calculated from changes until it is calculated again'],
         ['kpi_calculations', 'calculated_at', 'When it was calculated'],
-        ['kpi_calculations', 'up_time', 'Required, observed and working, by heartbeats'],
-        ['kpi_calculations', 'down_time', 'Required, observed and not working'],
-        ['kpi_calculations', 'unknown_time', 'Required, but nobody was looking'],
-        ['kpi_calculations', 'excluded_time', 'Not required to work'],
-        ['kpi_calculations', 'uptime', 'up / (up + down) from heartbeats'],
-        ['kpi_calculations', 'availability', 'up / (up + down) from status'],
-        ['kpi_calculations', 'failures', 'Outages that begin in the period'],
-        ['kpi_calculations', 'mtbf', 'Mean time between failures: up time / failures'],
-        ['kpi_calculations', 'mttr', 'Mean time to restore: down time / failures'],
-        ['kpi_calculations', 'longest_outage', 'Longest outage'],
-        ['kpi_calculations', 'completeness', 'Share of expected reports that came'],
-        ['kpi_calculations', 'regularity', '1: clockwork, 0: Poisson or worse'],
-        ['kpi_calculations', 'stability', '1: never changes state, 0: changes at every report'],
+        -- catalogue: comments
+        ['kpi_calculations', 'up_time', 'Time required, observed and working'],
+        ['kpi_calculations', 'down_time', 'Time required, observed and not working'],
+        ['kpi_calculations', 'unknown_time', 'Time in which nobody was looking'],
+        ['kpi_calculations', 'excluded_time', 'Time in which it was not required to work'],
+        ['kpi_calculations', 'uptime', 'Up / (up + down) by heartbeats'],
+        ['kpi_calculations', 'availability', 'Up / (up + down) by status reports'],
+        ['kpi_calculations', 'failures', 'Outages that began in the window'],
+        ['kpi_calculations', 'mtbf', 'Up time / failures'],
+        ['kpi_calculations', 'mttr', 'Down time / failures'],
+        ['kpi_calculations', 'longest_outage', 'The longest outage of the window'],
+        ['kpi_calculations', 'completeness', 'Share of the expected reports that came'],
+        ['kpi_calculations', 'regularity', '1 is clockwork, 0 is random'],
+        ['kpi_calculations', 'stability', '1 never changes between up and down, 0 at every report'],
         ['kpi_calculations', 'consistency', 'Geometric mean of completeness, regularity and stability'],
-        ['kpi_calculations', 'jitter', 'Mean absolute difference of consecutive on-time gaps, seconds'],
+        ['kpi_calculations', 'jitter', 'Mean difference between consecutive gaps, s'],
         ['kpi_calculations', 'missed_beats', 'Reports that did not come'],
-        ['kpi_calculations', 'response_count', 'Response time samples'],
+        ['kpi_calculations', 'response_count', 'Response times measured'],
         ['kpi_calculations', 'response_mean', 'Mean response time, ms'],
-        ['kpi_calculations', 'response_p50', 'Median response time, ms'],
-        ['kpi_calculations', 'response_p90', '90th percentile of response time, ms'],
-        ['kpi_calculations', 'response_p95', '95th percentile of response time, ms'],
-        ['kpi_calculations', 'response_p99', '99th percentile of response time, ms'],
-        ['kpi_calculations', 'apdex', 'Apdex score'],
-        ['kpi_calculations', 'attempts', 'Communications tried'],
-        ['kpi_calculations', 'failed', 'Communications failed'],
-        ['kpi_calculations', 'error_rate', 'failed / attempts'],
-        ['kpi_calculations', 'error_rate_low', 'Lower end of its 95 % Wilson interval'],
-        ['kpi_calculations', 'error_rate_high', 'Upper end of its 95 % Wilson interval'],
-        ['kpi_calculations', 'bytes_per_second', 'Bytes in a required second'],
-        ['kpi_calculations', 'messages_per_second', 'Reports (distinct beat times) in a required second'],
+        ['kpi_calculations', 'response_p50', 'Half of the responses were quicker, ms'],
+        ['kpi_calculations', 'response_p90', '90 % of the responses were quicker, ms'],
+        ['kpi_calculations', 'response_p95', '95 % of the responses were quicker, ms'],
+        ['kpi_calculations', 'response_p99', '99 % of the responses were quicker, ms'],
+        ['kpi_calculations', 'apdex', '(satisfied + tolerating / 2) / total; 1 is best'],
+        ['kpi_calculations', 'attempts', 'Communications attempted'],
+        ['kpi_calculations', 'failed', 'Communications that failed'],
+        ['kpi_calculations', 'error_rate', 'Failed / attempts'],
+        ['kpi_calculations', 'error_rate_low', 'Lower end of the 95 % interval'],
+        ['kpi_calculations', 'error_rate_high', 'Upper end of the 95 % interval'],
+        ['kpi_calculations', 'bytes_per_second', 'Bytes / required seconds, bytes/s'],
+        ['kpi_calculations', 'messages_per_second', 'Messages / required seconds, 1/s'],
+        ['kpi_calculations', 'response_p75', '75 % of the responses were quicker, ms'],
+        -- catalogue: end
         ['kpi_calculations', 'expected_interval', 'The setting that it was calculated with'],
         ['kpi_calculations', 'liveness', 'The same, or three expected intervals where the device has none'],
         ['kpi_calculations', 'parts', 'Mergeable parts, from which longer periods are put together'],
@@ -2114,6 +2120,15 @@ BEGIN
                || of_these, ' UNION ALL ')
         INTO rows_of FROM unnest(gaps) AS g;
 
+    -- A counter's first increase counts from its last sample before, however long before that is.
+    IF bytes_is_counter AND communication THEN
+        rows_of := rows_of || format(
+            ' UNION ALL SELECT l.* FROM iot.devices d, LATERAL (
+                  SELECT m.device_id, m.metric, m.time, m.value FROM iot.device_metrics m
+                  WHERE m.device_id = d.device_id AND m.metric = ''bytes'' AND m.time < %L ORDER BY m.time DESC LIMIT 1) AS l
+              WHERE $1 IS NULL OR d.device_id = ANY ($1)', scan_start);
+    END IF;
+
     IF periods IS NULL THEN
         RETURN QUERY EXECUTE format(
             'SELECT s.device_id, iot_kpi.evidence_agg(s.time, s.metric, s.value, %s, $2, $3)
@@ -2237,18 +2252,19 @@ RETURNS TABLE (
 DECLARE
     collectors constant text[] := iot_kpi.collectors_of(device_ids);
     -- A collector that is alive has looked within its own liveness: so that this far back there is a whole one of each device.
-    since constant timestamptz := window_start - iot_kpi.look_back(device_ids)
-        - CASE WHEN collectors IS NULL THEN interval '0' ELSE iot_kpi.look_back(collectors) END;
+    gathered_from constant timestamptz := window_start - iot_kpi.look_back(device_ids);
+    since constant timestamptz := gathered_from - CASE WHEN collectors IS NULL THEN interval '0' ELSE iot_kpi.look_back(collectors) END;
 BEGIN
     RETURN QUERY
     WITH near AS MATERIALIZED (
         SELECT d.device_id, alive.length AS liveness, x.excluded, u.unknown, u.seen_until,
                CASE WHEN l.last_beat < window_start THEN l.last_beat END AS beat_before,
                -- Whether so little of the time before was heard that it has to be looked at how long the device was silent.
-               (d.commissioned_at < since) IS NOT FALSE
+               (d.commissioned_at < gathered_from) IS NOT FALSE
                    AND (l.last_beat >= since AND l.last_beat < window_start) IS NOT TRUE
                    AND (x.excluded && just_before.time OR u.unknown && just_before.time)
-                   AND NOT iot_kpi.heard_out(since, alive.length, window_start, x.excluded, u.unknown) AS is_undecided
+                   -- There may be a beat just before what is gathered.
+                   AND NOT iot_kpi.heard_out(gathered_from, alive.length, window_start, x.excluded, u.unknown) AS is_undecided
         FROM iot.devices d
         LEFT JOIN iot_kpi.excluded_ranges(device_ids, since, window_end) AS x ON x.device_id = d.device_id
         LEFT JOIN iot_kpi.unobserved(collectors, since, window_end, as_of) AS u ON u.device_id = d.collector_id
@@ -2368,7 +2384,8 @@ BEGIN
            ROW (slot_edges, d.expected_interval, d.liveness, d.status_ttl, d.degraded_counts_up, d.response_target,
                 g.evidence, sampled_status.statuses, k.excluded, k.unknown, k.beat_before, k.seen_until)::iot_kpi.dossier
     FROM iot.devices d
-    JOIN iot_kpi.classes_at(device_ids, as_of) AS present ON present.device_id = d.device_id
+    -- A series tells nothing of as_of.
+    LEFT JOIN (SELECT c.* FROM iot_kpi.classes_at(device_ids, as_of) AS c WHERE kpi IS NULL) AS present ON present.device_id = d.device_id
     LEFT JOIN gathered g ON g.device_id = d.device_id
     LEFT JOIN known k ON k.device_id = d.device_id
     LEFT JOIN iot.device_liveness l ON l.device_id = d.device_id
@@ -2391,7 +2408,7 @@ BEGIN
     WHERE device_ids IS NULL OR d.device_id = ANY (device_ids);
 END $$;
 COMMENT ON FUNCTION iot_kpi.evidence_for(text, tstzrange, text[], timestamptz, timestamptz[]) IS
-    'the evidence seam: each device with its class at as_of and the dossier that a KPI is made from; NULL: that every report is made from';
+    'the evidence seam: each device with the dossier that a KPI is made from; NULL: that every report is made from, and with its class and status at as_of';
 
 CREATE OR REPLACE FUNCTION iot_kpi.evidence_of(
     during tstzrange, device_ids text[], as_of timestamptz, edges timestamptz[] DEFAULT NULL
@@ -2763,46 +2780,59 @@ BEGIN
 END $$;
 
 CREATE OR REPLACE FUNCTION iot_kpi.device_report(dossier iot_kpi.dossier) RETURNS TABLE (
-    slot integer, slot_start timestamptz, slot_end timestamptz,
+    slot_start timestamptz, slot_end timestamptz,
+    
     up_time interval, down_time interval, unknown_time interval, excluded_time interval, uptime double precision,
-    status_up_time interval, status_down_time interval, status_unknown_time interval, availability double precision,
-    class_at_end text,
-    failures bigint, mtbf interval, mttr interval, longest_outage interval,
+    availability double precision, failures bigint, mtbf interval, mttr interval, longest_outage interval,
     completeness double precision, regularity double precision, stability double precision, consistency double precision,
-    jitter double precision, missed_beats bigint,
-    response_count bigint, response_mean double precision, response_p50 double precision, response_p90 double precision,
-    response_p95 double precision, response_p99 double precision,
-    satisfied bigint, tolerating bigint, communications bigint, apdex double precision,
-    attempts bigint, failed bigint, error_rate double precision, error_rate_low double precision,
-    error_rate_high double precision, bytes double precision, messages bigint, bytes_per_second double precision,
-    messages_per_second double precision, responses iot_kpi.response_sketch
+    jitter double precision, missed_beats bigint, response_count bigint, response_mean double precision,
+    response_p50 double precision, response_p90 double precision, response_p95 double precision,
+    response_p99 double precision, apdex double precision, attempts bigint, failed bigint, error_rate double precision,
+    error_rate_low double precision, error_rate_high double precision, bytes_per_second double precision,
+    messages_per_second double precision, response_p75 double precision
+    
 )
     LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE ROWS 1 AS 'MODULE_PATHNAME', 'iot_kpi_device_report';
 COMMENT ON FUNCTION iot_kpi.device_report(iot_kpi.dossier) IS 'every KPI of a device, a row for each slot of its dossier';
+
+CREATE OR REPLACE FUNCTION iot_kpi.device_times(dossier iot_kpi.dossier) RETURNS TABLE (
+    slot_start timestamptz, up_time interval, down_time interval, unknown_time interval, excluded_time interval
+)
+    LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE ROWS 24 AS 'MODULE_PATHNAME', 'iot_kpi_device_report';
+COMMENT ON FUNCTION iot_kpi.device_times(iot_kpi.dossier) IS 'the four classes by heartbeats, a row for each slot of a dossier';
+
+CREATE OR REPLACE FUNCTION iot_kpi.status_times(dossier iot_kpi.dossier) RETURNS TABLE (
+    slot_start timestamptz, status_up_time interval, status_down_time interval, status_unknown_time interval
+)
+    LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE ROWS 24 AS 'MODULE_PATHNAME', 'iot_kpi_device_report';
+COMMENT ON FUNCTION iot_kpi.status_times(iot_kpi.dossier) IS 'the classes by status, a row for each slot of a dossier';
 
 CREATE OR REPLACE FUNCTION iot_kpi.device_kpis(during tstzrange, device_ids text[] DEFAULT NULL, as_of timestamptz DEFAULT now())
 RETURNS TABLE (
     device_id text, name text, device_type text, location text, status text, live boolean, never_seen boolean,
     last_measured timestamptz, last_received timestamptz,
-    up_time interval, down_time interval, unknown_time interval, excluded_time interval,
-    uptime double precision, availability double precision,
-    failures bigint, mtbf interval, mttr interval, longest_outage interval,
+    
+    up_time interval, down_time interval, unknown_time interval, excluded_time interval, uptime double precision,
+    availability double precision, failures bigint, mtbf interval, mttr interval, longest_outage interval,
     completeness double precision, regularity double precision, stability double precision, consistency double precision,
-    jitter double precision, missed_beats bigint,
-    response_count bigint, response_mean double precision, response_p50 double precision, response_p90 double precision,
-    response_p95 double precision, response_p99 double precision, apdex double precision,
-    attempts bigint, failed bigint, error_rate double precision, error_rate_low double precision,
-    error_rate_high double precision, bytes_per_second double precision, messages_per_second double precision
+    jitter double precision, missed_beats bigint, response_count bigint, response_mean double precision,
+    response_p50 double precision, response_p90 double precision, response_p95 double precision,
+    response_p99 double precision, apdex double precision, attempts bigint, failed bigint, error_rate double precision,
+    error_rate_low double precision, error_rate_high double precision, bytes_per_second double precision,
+    messages_per_second double precision, response_p75 double precision
+    
 )
     LANGUAGE sql STABLE BEGIN ATOMIC
 SELECT e.device_id, e.name, e.device_type, e.location, e.status, e.live, e.never_seen, e.last_measured, e.last_received,
        
+       
        coalesce(r.up_time, '0'), coalesce(r.down_time, '0'), coalesce(r.unknown_time, '0'), coalesce(r.excluded_time, '0'),
-       r.uptime, r.availability, coalesce(r.failures, 0), r.mtbf, r.mttr, r.longest_outage,
-       r.completeness, r.regularity, r.stability, r.consistency, r.jitter, coalesce(r.missed_beats, 0),
-       coalesce(r.response_count, 0), r.response_mean, r.response_p50, r.response_p90, r.response_p95, r.response_p99,
-       r.apdex, coalesce(r.attempts, 0), coalesce(r.failed, 0), r.error_rate, r.error_rate_low, r.error_rate_high,
-       r.bytes_per_second, r.messages_per_second
+       r.uptime, r.availability, coalesce(r.failures, 0), r.mtbf, r.mttr, r.longest_outage, r.completeness, r.regularity,
+       r.stability, r.consistency, r.jitter, coalesce(r.missed_beats, 0), coalesce(r.response_count, 0), r.response_mean,
+       r.response_p50, r.response_p90, r.response_p95, r.response_p99, r.apdex, coalesce(r.attempts, 0),
+       coalesce(r.failed, 0), r.error_rate, r.error_rate_low, r.error_rate_high, r.bytes_per_second, r.messages_per_second,
+       r.response_p75
+       
 FROM iot_kpi.evidence_of(during, device_ids, as_of) AS e
 LEFT JOIN LATERAL iot_kpi.device_report(e.dossier) AS r ON true
 ORDER BY e.device_id;
@@ -2810,77 +2840,64 @@ END;
 COMMENT ON FUNCTION iot_kpi.device_kpis(tstzrange, text[], timestamptz) IS
     'every KPI of each device over the part of a window before as_of; device_ids NULL is all; status and live are those at as_of';
 
-CREATE OR REPLACE FUNCTION iot_kpi.group_kpis(
-    during tstzrange, group_by text, device_ids text[], as_of timestamptz, edges timestamptz[] DEFAULT NULL
-) RETURNS TABLE (
-    slot integer, slot_start timestamptz, group_value text, devices bigint, required bigint, live bigint,
-    device_availability double precision, mean_uptime double precision, pooled_uptime double precision,
-    availability double precision, completeness double precision, regularity double precision, stability double precision,
-    consistency double precision, jitter double precision, missed_beats bigint,
-    up_time interval, down_time interval, unknown_time interval, excluded_time interval,
-    failures bigint, mtbf interval, mttr interval, longest_outage interval,
-    responses iot_kpi.response_sketch, apdex double precision, attempts bigint, failed bigint,
-    bytes_per_second double precision, messages_per_second double precision, unknown bigint
-)
-    LANGUAGE sql STABLE BEGIN ATOMIC
-SELECT r.slot, min(r.slot_start), g.value, count(*),
-       count(*) FILTER (WHERE at.class <> 'excluded'), count(*) FILTER (WHERE at.class = 'up'),
-       count(*) FILTER (WHERE at.class = 'up')::float8 / nullif(count(*) FILTER (WHERE at.class IN ('up', 'down')), 0),
-       
-       avg(r.uptime ORDER BY e.device_id),
-       (extract(epoch FROM sum(r.up_time)) / nullif(extract(epoch FROM sum(r.up_time + r.down_time)), 0))::float8,
-       (extract(epoch FROM sum(r.status_up_time))
-           / nullif(extract(epoch FROM sum(r.status_up_time + r.status_down_time)), 0))::float8,
-       avg(r.completeness ORDER BY e.device_id), avg(r.regularity ORDER BY e.device_id),
-       avg(r.stability ORDER BY e.device_id), avg(r.consistency ORDER BY e.device_id), avg(r.jitter ORDER BY e.device_id),
-       coalesce(sum(r.missed_beats), 0)::bigint,
-       coalesce(sum(r.up_time), '0'), coalesce(sum(r.down_time), '0'), coalesce(sum(r.unknown_time), '0'),
-       coalesce(sum(r.excluded_time), '0'),
-       coalesce(sum(r.failures), 0)::bigint, sum(r.up_time) / nullif(sum(r.failures), 0)::float8,
-       sum(r.down_time) / nullif(sum(r.failures), 0)::float8, max(r.longest_outage),
-       iot_kpi.rollup(r.responses),
-       (sum(r.satisfied) + sum(r.tolerating) / 2.0)::float8 / nullif(sum(r.communications), 0)::float8,
-       coalesce(sum(r.attempts), 0)::bigint, coalesce(sum(r.failed), 0)::bigint,
-       
-       CASE WHEN count(r.bytes_per_second) = count(r.messages_per_second) AND count(r.bytes_per_second) > 0
-            THEN iot_kpi.total(iot_kpi.throughput_agg(r.slot_start, r.bytes_per_second)) END,
-       sum(r.messages_per_second ORDER BY e.device_id),
-       count(*) FILTER (WHERE at.class = 'unknown')
-FROM iot_kpi.evidence_of(during, device_ids, as_of, edges) AS e
-LEFT JOIN LATERAL iot_kpi.device_report(e.dossier) AS r ON true
-
-CROSS JOIN LATERAL (SELECT CASE WHEN edges IS NULL THEN e.class ELSE r.class_at_end END) AS at (class)
-CROSS JOIN LATERAL (SELECT CASE group_by WHEN 'device_type' THEN e.device_type WHEN 'location' THEN e.location
-                                         ELSE e.metadata ->> group_by END) AS g (value)
-
-WHERE iot_kpi.check_group(group_by) AND (device_ids IS NOT NULL OR NOT e.observes)
-GROUP BY g.value, r.slot;
+CREATE OR REPLACE FUNCTION iot_kpi.group_of(group_by text, device_type text, location text, metadata jsonb) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE BEGIN ATOMIC
+SELECT CASE group_by WHEN 'device_type' THEN device_type WHEN 'location' THEN location ELSE metadata ->> group_by END;
 END;
-COMMENT ON FUNCTION iot_kpi.group_kpis(tstzrange, text, text[], timestamptz, timestamptz[]) IS
-    'the KPIs of groups of devices, for a window as a whole or for each slot between two edges';
+COMMENT ON FUNCTION iot_kpi.group_of(text, text, text, jsonb) IS 'the group that a device is in';
+
+CREATE OR REPLACE FUNCTION iot_kpi.pool_trans(internal, kpis text[], dossier iot_kpi.dossier, class text) RETURNS internal
+    LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'iot_kpi_pool_trans';
+COMMENT ON FUNCTION iot_kpi.pool_trans(internal, text[], iot_kpi.dossier, text) IS 'transition of pool';
+
+CREATE OR REPLACE FUNCTION iot_kpi.pool_final(internal) RETURNS double precision[]
+    LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'iot_kpi_pool_final';
+COMMENT ON FUNCTION iot_kpi.pool_final(internal) IS 'final function of pool';
+
+CREATE OR REPLACE AGGREGATE iot_kpi.pool(kpis text[], dossier iot_kpi.dossier, class text) (
+    SFUNC = iot_kpi.pool_trans, STYPE = internal, FINALFUNC = iot_kpi.pool_final, PARALLEL = SAFE
+);
+COMMENT ON AGGREGATE iot_kpi.pool(text[], iot_kpi.dossier, text) IS
+    'KPIs of a group of devices in each slot of their dossiers, one slot after the other, times in seconds; class is that at the end, NULL: that at the end of each slot; nothing else is computed';
 
 CREATE OR REPLACE FUNCTION iot_kpi.fleet_kpis(
     during tstzrange, group_by text DEFAULT NULL, device_ids text[] DEFAULT NULL, as_of timestamptz DEFAULT now()
 ) RETURNS TABLE (
-    group_value text, devices bigint, required bigint, live bigint, device_availability double precision,
-    mean_uptime double precision, pooled_uptime double precision, availability double precision,
-    consistency double precision, failures bigint, mtbf interval, mttr interval, longest_outage interval,
-    response_count bigint, response_mean double precision, response_p50 double precision, response_p90 double precision,
-    response_p95 double precision, response_p99 double precision, apdex double precision,
+    group_value text, devices bigint, required bigint,
+    
+    live bigint, device_availability double precision, mean_uptime double precision, pooled_uptime double precision,
+    availability double precision, consistency double precision, failures bigint, mtbf interval, mttr interval,
+    longest_outage interval, response_count bigint, response_mean double precision, response_p50 double precision,
+    response_p90 double precision, response_p95 double precision, response_p99 double precision, apdex double precision,
     attempts bigint, failed bigint, error_rate double precision, error_rate_low double precision,
     error_rate_high double precision, bytes_per_second double precision, messages_per_second double precision,
-    unknown bigint
+    unknown bigint, response_p75 double precision
+    
 )
     LANGUAGE sql STABLE BEGIN ATOMIC
-SELECT g.group_value, g.devices, g.required, g.live, g.device_availability, g.mean_uptime, g.pooled_uptime, g.availability,
-       g.consistency, g.failures, g.mtbf, g.mttr, g.longest_outage,
-       coalesce(iot_kpi.count(g.responses), 0), iot_kpi.mean(g.responses), iot_kpi.percentile(g.responses, 0.5),
-       iot_kpi.percentile(g.responses, 0.9), iot_kpi.percentile(g.responses, 0.95), iot_kpi.percentile(g.responses, 0.99),
-       g.apdex, g.attempts, g.failed, iot_kpi.error_rate(g.failed, g.attempts), i.low, i.high,
-       g.bytes_per_second, g.messages_per_second, g.unknown
-FROM iot_kpi.group_kpis(during, group_by, device_ids, as_of) AS g,
-     LATERAL iot_kpi.wilson_interval(g.failed, g.attempts) AS i
-ORDER BY g.group_value;
+SELECT g.value, g.devices, g.required,
+       
+       g.kpis[1]::bigint, g.kpis[2], g.kpis[3], g.kpis[4], g.kpis[5], g.kpis[6], g.kpis[7]::bigint,
+       make_interval(secs => g.kpis[8]), make_interval(secs => g.kpis[9]), make_interval(secs => g.kpis[10]),
+       g.kpis[11]::bigint, g.kpis[12], g.kpis[13], g.kpis[14], g.kpis[15], g.kpis[16], g.kpis[17], g.kpis[18]::bigint,
+       g.kpis[19]::bigint, g.kpis[20], g.kpis[21], g.kpis[22], g.kpis[23], g.kpis[24], g.kpis[25]::bigint, g.kpis[26]
+       
+
+FROM (SELECT of.value, count(*) AS devices, count(*) FILTER (WHERE e.class <> 'excluded') AS required,
+             iot_kpi.pool(ARRAY[
+                 
+                 'live', 'device_availability', 'mean_uptime', 'pooled_uptime', 'availability', 'consistency', 'failures',
+                 'mtbf', 'mttr', 'longest_outage', 'response_count', 'response_mean', 'response_p50', 'response_p90',
+                 'response_p95', 'response_p99', 'apdex', 'attempts', 'failed', 'error_rate', 'error_rate_low',
+                 'error_rate_high', 'bytes_per_second', 'messages_per_second', 'unknown', 'response_p75'
+                 
+             ], e.dossier, e.class) AS kpis
+      FROM iot_kpi.evidence_of(during, device_ids, as_of) AS e
+      CROSS JOIN LATERAL iot_kpi.group_of(group_by, e.device_type, e.location, e.metadata) AS of (value)
+      
+      WHERE iot_kpi.check_group(group_by) AND (device_ids IS NOT NULL OR NOT e.observes)
+      GROUP BY of.value) AS g
+ORDER BY g.value;
 END;
 COMMENT ON FUNCTION iot_kpi.fleet_kpis(tstzrange, text, text[], timestamptz) IS
     'the KPIs of the fleet, or of each group of it by device_type, location or a metadata key; observers are left out unless named in device_ids';
@@ -2909,46 +2926,13 @@ CREATE OR REPLACE FUNCTION iot_kpi.group_series(
     kpi text, during tstzrange, group_by text, device_ids text[], as_of timestamptz, edges timestamptz[]
 ) RETURNS TABLE ("time" timestamptz, series text, value double precision)
     LANGUAGE sql STABLE BEGIN ATOMIC
-SELECT g.slot_start, g.group_value,
-       CASE kpi
-           WHEN 'uptime' THEN g.pooled_uptime
-           WHEN 'mean_uptime' THEN g.mean_uptime
-           WHEN 'pooled_uptime' THEN g.pooled_uptime
-           WHEN 'availability' THEN g.availability
-           WHEN 'device_availability' THEN g.device_availability
-           WHEN 'live' THEN g.live
-           WHEN 'unknown' THEN g.unknown
-           WHEN 'up_time' THEN iot_kpi.seconds(g.up_time)
-           WHEN 'down_time' THEN iot_kpi.seconds(g.down_time)
-           WHEN 'unknown_time' THEN iot_kpi.seconds(g.unknown_time)
-           WHEN 'excluded_time' THEN iot_kpi.seconds(g.excluded_time)
-           WHEN 'failures' THEN g.failures
-           WHEN 'mtbf' THEN iot_kpi.seconds(g.mtbf)
-           WHEN 'mttr' THEN iot_kpi.seconds(g.mttr)
-           WHEN 'longest_outage' THEN iot_kpi.seconds(g.longest_outage)
-           WHEN 'completeness' THEN g.completeness
-           WHEN 'regularity' THEN g.regularity
-           WHEN 'stability' THEN g.stability
-           WHEN 'consistency' THEN g.consistency
-           WHEN 'jitter' THEN g.jitter
-           WHEN 'missed_beats' THEN g.missed_beats
-           WHEN 'response_count' THEN iot_kpi.count(g.responses)
-           WHEN 'response_mean' THEN iot_kpi.mean(g.responses)
-           WHEN 'response_p50' THEN iot_kpi.percentile(g.responses, 0.5)
-           WHEN 'response_p90' THEN iot_kpi.percentile(g.responses, 0.9)
-           WHEN 'response_p95' THEN iot_kpi.percentile(g.responses, 0.95)
-           WHEN 'response_p99' THEN iot_kpi.percentile(g.responses, 0.99)
-           WHEN 'apdex' THEN g.apdex
-           WHEN 'attempts' THEN g.attempts
-           WHEN 'failed' THEN g.failed
-           WHEN 'error_rate' THEN iot_kpi.error_rate(g.failed, g.attempts)
-           WHEN 'error_rate_low' THEN (SELECT i.low FROM iot_kpi.wilson_interval(g.failed, g.attempts) AS i)
-           WHEN 'error_rate_high' THEN (SELECT i.high FROM iot_kpi.wilson_interval(g.failed, g.attempts) AS i)
-           WHEN 'bytes_per_second' THEN g.bytes_per_second
-           WHEN 'messages_per_second' THEN g.messages_per_second
-       END::float8
-FROM iot_kpi.group_kpis(during, group_by, device_ids, as_of, edges) AS g
-WHERE g.slot IS NOT NULL;
+SELECT v.slot_start, p.group_value, v.value
+FROM (SELECT g.value, iot_kpi.pool(ARRAY[kpi], e.dossier, NULL)
+      FROM iot_kpi.evidence_for(kpi, during, device_ids, as_of, edges) AS e
+      CROSS JOIN LATERAL iot_kpi.group_of(group_by, e.device_type, e.location, e.metadata) AS g (value)
+      WHERE iot_kpi.check_group(group_by) AND (device_ids IS NOT NULL OR NOT e.observes)
+      GROUP BY g.value) AS p (group_value, "values"),
+     LATERAL ROWS FROM (unnest(edges[:cardinality(edges) - 1]), unnest(p."values")) AS v (slot_start, value);
 END;
 COMMENT ON FUNCTION iot_kpi.group_series(text, tstzrange, text, text[], timestamptz, timestamptz[]) IS
     'a KPI of each group for each slot between two edges; uptime is the pooled one';
@@ -3113,15 +3097,52 @@ BEGIN
           AND (scope_kind = 'device' OR device_ids IS NOT NULL
                OR NOT EXISTS (SELECT FROM iot.devices o WHERE o.collector_id = d.device_id));
     RETURN QUERY
-        SELECT count(*),
-               coalesce(sum(CASE kpi WHEN 'uptime' THEN r.up_time ELSE r.status_up_time END), '0'),
-               coalesce(sum(CASE kpi WHEN 'uptime' THEN r.down_time ELSE r.status_down_time END), '0'),
-               coalesce(sum(CASE kpi WHEN 'uptime' THEN r.unknown_time ELSE r.status_unknown_time END), '0')
-        FROM iot_kpi.evidence_of(during, coalesce(chosen, '{}'), as_of) AS e
-        LEFT JOIN LATERAL iot_kpi.device_report(e.dossier) AS r ON true;
+        SELECT count(*), coalesce(sum(r.up_time), '0'), coalesce(sum(r.down_time), '0'), coalesce(sum(r.unknown_time), '0')
+        FROM iot_kpi.evidence_for(kpi, during, coalesce(chosen, '{}'), as_of, NULL) AS e
+        LEFT JOIN LATERAL (
+            SELECT t.up_time, t.down_time, t.unknown_time FROM iot_kpi.device_times(e.dossier) AS t WHERE kpi = 'uptime'
+            UNION ALL
+            SELECT t.status_up_time, t.status_down_time, t.status_unknown_time
+            FROM iot_kpi.status_times(e.dossier) AS t WHERE kpi = 'availability') AS r ON true;
 END $$;
 COMMENT ON FUNCTION iot_kpi.objective_time(text, text, text, tstzrange, text[], timestamptz) IS
     'the pooled time of the devices that an objective is for; collectors that observe a device are none of a group, unless named in device_ids';
+
+CREATE OR REPLACE FUNCTION iot_kpi.sla_calendar(
+    during tstzrange, objective double precision, bucket interval DEFAULT '1 day', group_by text DEFAULT NULL,
+    time_zone text DEFAULT current_setting('TimeZone'), device_ids text[] DEFAULT NULL, as_of timestamptz DEFAULT now()
+) RETURNS TABLE (
+    series text, started_at timestamptz, uptime double precision, met boolean, up_time interval, down_time interval,
+    unknown_time interval, excluded_time interval, error_budget interval, remaining interval
+)
+    LANGUAGE plpgsql STABLE
+    SET search_path = pg_catalog, pg_temp
+    SET plan_cache_mode = force_custom_plan AS $$
+#variable_conflict use_column
+DECLARE
+    edges constant timestamptz[] := iot_kpi.bucket_edges(during, bucket, time_zone, as_of);
+BEGIN
+    PERFORM iot_kpi.require_store();
+    -- Also where there is nothing to report, a wrong objective is told.
+    PERFORM iot_kpi.error_budget(objective, '0');
+    IF edges IS NULL THEN
+        RETURN;
+    END IF;
+    RETURN QUERY
+    SELECT t.series, t.started_at, v.ratio, v.ratio >= objective, t.up_time, t.down_time, t.unknown_time, t.excluded_time,
+           b.budget, b.budget - t.down_time
+    FROM (SELECT CASE WHEN group_by IS NULL THEN e.device_id ELSE g.value END AS series, r.slot_start AS started_at,
+                 sum(r.up_time) AS up_time, sum(r.down_time) AS down_time, sum(r.unknown_time) AS unknown_time,
+                 sum(r.excluded_time) AS excluded_time
+          FROM iot_kpi.evidence_for('uptime', during, device_ids, as_of, edges) AS e
+          CROSS JOIN LATERAL iot_kpi.group_of(group_by, e.device_type, e.location, e.metadata) AS g (value)
+          CROSS JOIN LATERAL iot_kpi.device_times(e.dossier) AS r
+          WHERE group_by IS NULL OR iot_kpi.check_group(group_by) AND (device_ids IS NOT NULL OR NOT e.observes)
+          GROUP BY 1, 2) AS t,
+         LATERAL (SELECT iot_kpi.objective_ratio(t.up_time, t.down_time)) AS v (ratio),
+         LATERAL (SELECT iot_kpi.error_budget(objective, t.up_time + t.down_time)) AS b (budget)
+    ORDER BY t.series, t.started_at;
+END $$;
 
 CREATE OR REPLACE FUNCTION iot_kpi.anomalies(
     metric text, during tstzrange, cut_off double precision DEFAULT 3.5, seasonal boolean DEFAULT false,
@@ -3200,17 +3221,23 @@ DECLARE
     written bigint;
 BEGIN
     INSERT INTO iot.kpi_calculations AS k (
-        device_id, period, grain, stale, calculated_at, up_time, down_time, unknown_time, excluded_time, uptime, availability,
-        failures, mtbf, mttr, longest_outage, completeness, regularity, stability, consistency, jitter, missed_beats,
-        response_count, response_mean, response_p50, response_p90, response_p95, response_p99, apdex, attempts, failed,
-        error_rate, error_rate_low, error_rate_high, bytes_per_second, messages_per_second, expected_interval, liveness,
-        parts, summary)
+        device_id, period, grain, stale, calculated_at,
+        -- catalogue: calculated columns
+        up_time, down_time, unknown_time, excluded_time, uptime, availability, failures, mtbf, mttr, longest_outage,
+        completeness, regularity, stability, consistency, jitter, missed_beats, response_count, response_mean, response_p50,
+        response_p90, response_p95, response_p99, apdex, attempts, failed, error_rate, error_rate_low, error_rate_high,
+        bytes_per_second, messages_per_second, response_p75,
+        -- catalogue: end
+        expected_interval, liveness, parts, summary)
     SELECT e.device_id, tstzrange(r.slot_start, r.slot_end), wanted_grain, false, clock_timestamp(),
-           r.up_time, r.down_time, r.unknown_time, r.excluded_time, r.uptime, r.availability,
-           r.failures, r.mtbf, r.mttr, r.longest_outage, r.completeness, r.regularity, r.stability, r.consistency, r.jitter,
-           r.missed_beats, r.response_count, r.response_mean, r.response_p50, r.response_p90, r.response_p95, r.response_p99,
-           r.apdex, r.attempts, r.failed, r.error_rate, r.error_rate_low, r.error_rate_high, r.bytes_per_second,
-           r.messages_per_second, (e.dossier).expected_interval, by.liveness, iot_kpi.evidence_send(r.part),
+           -- catalogue: calculated values
+           r.up_time, r.down_time, r.unknown_time, r.excluded_time, r.uptime, r.availability, r.failures, r.mtbf, r.mttr,
+           r.longest_outage, r.completeness, r.regularity, r.stability, r.consistency, r.jitter, r.missed_beats,
+           r.response_count, r.response_mean, r.response_p50, r.response_p90, r.response_p95, r.response_p99, r.apdex,
+           r.attempts, r.failed, r.error_rate, r.error_rate_low, r.error_rate_high, r.bytes_per_second,
+           r.messages_per_second, r.response_p75,
+           -- catalogue: end
+           (e.dossier).expected_interval, by.liveness, iot_kpi.evidence_send(r.part),
            -- Of an hour, the beats are as few bytes as what they amount to.
            CASE WHEN wanted_grain = 'day' THEN
                iot_kpi.evidence_send(iot_kpi.evidence_summary(r.part, (e.dossier).expected_interval, by.liveness)) END
@@ -3222,17 +3249,20 @@ BEGIN
         iot_kpi.device_report(e.dossier), iot_kpi.evidence_parts(coalesce((e.dossier).evidence, iot_kpi.no_evidence(edges)))) AS r
     ORDER BY e.device_id, r.slot_start
     ON CONFLICT (device_id, grain, period) DO UPDATE SET
-        stale = false, calculated_at = excluded.calculated_at, up_time = excluded.up_time, down_time = excluded.down_time,
-        unknown_time = excluded.unknown_time, excluded_time = excluded.excluded_time, uptime = excluded.uptime,
-        availability = excluded.availability, failures = excluded.failures, mtbf = excluded.mtbf, mttr = excluded.mttr,
-        longest_outage = excluded.longest_outage, completeness = excluded.completeness, regularity = excluded.regularity,
-        stability = excluded.stability, consistency = excluded.consistency, jitter = excluded.jitter,
-        missed_beats = excluded.missed_beats, response_count = excluded.response_count,
-        response_mean = excluded.response_mean, response_p50 = excluded.response_p50, response_p90 = excluded.response_p90,
-        response_p95 = excluded.response_p95, response_p99 = excluded.response_p99, apdex = excluded.apdex,
-        attempts = excluded.attempts, failed = excluded.failed, error_rate = excluded.error_rate,
-        error_rate_low = excluded.error_rate_low, error_rate_high = excluded.error_rate_high,
-        bytes_per_second = excluded.bytes_per_second, messages_per_second = excluded.messages_per_second,
+        stale = false, calculated_at = excluded.calculated_at,
+        -- catalogue: calculated anew
+        up_time = excluded.up_time, down_time = excluded.down_time, unknown_time = excluded.unknown_time,
+        excluded_time = excluded.excluded_time, uptime = excluded.uptime, availability = excluded.availability,
+        failures = excluded.failures, mtbf = excluded.mtbf, mttr = excluded.mttr, longest_outage = excluded.longest_outage,
+        completeness = excluded.completeness, regularity = excluded.regularity, stability = excluded.stability,
+        consistency = excluded.consistency, jitter = excluded.jitter, missed_beats = excluded.missed_beats,
+        response_count = excluded.response_count, response_mean = excluded.response_mean,
+        response_p50 = excluded.response_p50, response_p90 = excluded.response_p90, response_p95 = excluded.response_p95,
+        response_p99 = excluded.response_p99, apdex = excluded.apdex, attempts = excluded.attempts, failed = excluded.failed,
+        error_rate = excluded.error_rate, error_rate_low = excluded.error_rate_low,
+        error_rate_high = excluded.error_rate_high, bytes_per_second = excluded.bytes_per_second,
+        messages_per_second = excluded.messages_per_second, response_p75 = excluded.response_p75,
+        -- catalogue: end
         expected_interval = excluded.expected_interval, liveness = excluded.liveness,
         parts = excluded.parts, summary = excluded.summary
     WHERE k.stale;

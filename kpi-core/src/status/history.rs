@@ -114,13 +114,18 @@ impl StatusHistory {
     /// sample that was measured in it.
     pub fn untold(&self, unobserved: &Spans) -> Spans {
         let stretches = interruptible(unobserved.as_slice());
-        Spans::from_sorted(stretches.map(|&(start, end)| (start, self.next_sample(start).map_or(end, |told| told.min(end)))))
+        Spans::from_sorted(
+            stretches.map(|&(start, end)| (start, self.next_sample(start).map_or(end, |told| told.min(end)))),
+        )
     }
 
     /// The first sample at an instant or after it.
     fn next_sample(&self, t: Instant) -> Option<Instant> {
         let begun = self.0.partition_point(|series| series.first < t);
-        let within = begun.checked_sub(1).map(|i| self.0[i]).filter(|series| series.last() >= t);
+        let within = begun
+            .checked_sub(1)
+            .map(|i| self.0[i])
+            .filter(|series| series.last() >= t);
         within
             .map(|series| {
                 let number = series.number_at(t);

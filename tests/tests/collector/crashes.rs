@@ -222,5 +222,7 @@ fn outages_seen(database: &Database<'_>, truth: &[Value]) -> Vec<(String, DateTi
         .query(sql, &[&instant(end, "from"), &instant(end, "to")])
         .unwrap();
     let ended = rows.iter().map(|row| (row.get(0), row.get(1)));
-    ended.filter(|outage: &(String, DateTime<Utc>)| outage.1 > settled).collect()
+    ended
+        .filter(|outage: &(String, DateTime<Utc>)| outage.1 > settled)
+        .collect()
 }

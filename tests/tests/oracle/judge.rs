@@ -302,7 +302,9 @@ impl<'a> Case<'a> {
         }
         // Of which nobody has looked yet is as it was when somebody did.
         if let Some(seen) = self.seen_until()
-            && let Some(last) = verdict.periods.pop_if(|last| last.2 == "unknown" && last.0 >= seen.max(start))
+            && let Some(last) = verdict
+                .periods
+                .pop_if(|last| last.2 == "unknown" && last.0 >= seen.max(start))
         {
             let label = match self.pieces(seen - 1, seen, end)[0].label {
                 "excluded" => "unknown",

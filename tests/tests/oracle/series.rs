@@ -50,9 +50,7 @@ pub(crate) fn compare(
     let buckets = buckets((asked.0, asked.1.min(asked.2)), minutes);
     let mut by_device: Vec<Vec<(Verdict, Present)>> = Vec::new();
     for case in &cases {
-        let judged = buckets
-            .iter()
-            .map(|b| (case.judge(b.0, b.1), case.present(b.1)));
+        let judged = buckets.iter().map(|b| (case.judge(b.0, b.1), case.present(b.1)));
         by_device.push(judged.collect());
     }
     // In the order of SQL: a series after the other, by name.

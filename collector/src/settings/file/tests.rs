@@ -1,9 +1,9 @@
 //! Files in TOML. The environment is the process's own: these tests set no variable.
 
-use std::process::Command;
 use super::*;
 use crate::settings::{Refusal, Settings};
 use std::collections::BTreeMap;
+use std::process::Command;
 use std::time::Duration;
 
 fn settings(file: &str, arguments: &[&str]) -> Result<Settings, String> {
