@@ -8,6 +8,7 @@ use kpi_core::evidence::Evidence;
 use kpi_core::heartbeats::Heartbeats;
 use kpi_core::response::ResponseSketch;
 use kpi_core::runs::judge_beats;
+use kpi_core::silence::Hearing;
 use kpi_core::status::StatusTimeline;
 use kpi_core::throughput::Throughput;
 use kpi_core::time::{EARLIEST, LATEST, SECOND, Window};
@@ -222,7 +223,7 @@ impl State for Evidence {
             let _ = self.slot(slot).map(|s| s.bytes.total_since(before));
         }
         for (runs, window) in self.runs().flat_map(|runs| windows().map(move |w| (runs, w))) {
-            runs.judge(window, Some(window.start), &Exemptions::default());
+            runs.judge(window, Some(window.start), &Exemptions::default(), &Hearing::default());
             let _ = (runs.live_at(0), runs.last_before(0));
         }
     }

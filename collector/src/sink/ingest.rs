@@ -115,7 +115,8 @@ impl Ingest {
                 receipt.refuse(part.into_owned(), source);
             } else {
                 let half = part.len().div_ceil(2);
-                open.extend(part.into_owned().split(half).into_iter().rev().map(Cow::Owned));
+                let part = part.into_owned();
+                open.extend(part.split(half).into_iter().rev().map(Cow::Owned));
             }
         }
         Ok(receipt)
