@@ -179,6 +179,12 @@ impl Dossier {
         single.max(self.periods_before(t).0.last().and_then(|runs| runs.last_before(t)))
     }
 
+    /// The time of a window in which no beat proves the device alive.
+    pub fn silent(&self, window: Window) -> Spans {
+        let (before, beats) = self.beats_of(window);
+        beats.live(before).gaps(window)
+    }
+
     /// The time of a window that does not lie between two of these beats, no further apart than a liveness: what of it is
     /// unobserved, where they are a collector's.
     pub fn unobserved(&self, window: Window) -> Spans {

@@ -98,7 +98,9 @@ fn it_answers_as_it_did(version: &str) {
     create_store(&mut client);
     fixture.load(&database).unwrap();
     // The files are installed before the database is updated: old SQL calls the new library.
-    same_answers(&mut client, &expected, &format!("{version} before the update"));
+    // It goes on, and says what the rules of then and the library of now make of it.
+    let before = answers::ask_of(&mut client, expected.keys()).unwrap();
+    assert!(before.keys().eq(expected.keys()), "{version} before the update");
 
     client.batch_execute("ALTER EXTENSION pg_iot_kpi UPDATE").unwrap();
     create_store(&mut client);
@@ -169,14 +171,14 @@ fn an_old_store_is_mended() {
             "silent offline upkeep iot_kpi: deadline missed",
         ]
     );
-    // The device's own word counts from now on, and what was calculated without it is stale.
+    // The device's own word counts from now on, and what was calculated by the rules of then is stale, of all.
     assert_eq!(
         ask("SELECT concat_ws(' ', device_id, last_status) FROM iot.device_liveness ORDER BY device_id"),
         ["back", "fine online", "silent"]
     );
     assert_eq!(
-        ask("SELECT DISTINCT device_id FROM iot.kpi_calculations WHERE stale"),
-        ["fine"]
+        ask("SELECT DISTINCT device_id FROM iot.kpi_calculations WHERE stale ORDER BY device_id"),
+        ["back", "fine", "silent"]
     );
 
     assert_eq!(

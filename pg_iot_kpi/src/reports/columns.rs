@@ -2,6 +2,7 @@
 //! function is another report, and SQL of an older version goes on with this library.
 
 use kpi_core::catalogue::{Kpi, MadeOf};
+use kpi_core::classes::Class;
 use kpi_core::error::{KpiError, Result};
 use kpi_core::report::SlotReport;
 use kpi_core::response::ResponseSketch;
@@ -23,7 +24,7 @@ enum Column {
 /// What is told of a slot that is no KPI, or a KPI together with others only.
 type Told = fn(&SlotReport<'_>) -> Result<Cell>;
 
-const TOLD: [(&str, Told); 12] = [
+const TOLD: [(&str, Told); 14] = [
     ("slot_start", |s| Ok(Cell::instant(Some(s.window().start)))),
     ("slot_end", |s| Ok(Cell::instant(Some(s.window().end)))),
     ("status_up_time", |s| Ok(Cell::interval(s.status_times().up))),
@@ -31,6 +32,8 @@ const TOLD: [(&str, Told); 12] = [
     ("status_unknown_time", |s| Ok(Cell::interval(s.status_times().unknown))),
     ("class_at_end", |s| Ok(Cell::text(s.class_at_end().as_str()))),
     // What the SQL of version 0.2.0 asks for: it works with this library until the extension is updated.
+    ("live", |s| Ok(Cell::boolean(s.live()))),
+    ("required", |s| Ok(Cell::boolean(s.class_at_end() != Class::Excluded))),
     ("satisfied", |s| Ok(Cell::maybe_count(s.apdex()?.map(|a| a.satisfied)))),
     ("tolerating", |s| {
         Ok(Cell::maybe_count(s.apdex()?.map(|a| a.tolerating)))

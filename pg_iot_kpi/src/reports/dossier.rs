@@ -31,6 +31,8 @@ enum Attribute {
 
 /// How many attributes are read.
 const ATTRIBUTES: usize = Attribute::SeenUntil as usize + 1;
+/// How many there were in version 0.2.0, whose SQL goes on with this library until it is updated.
+const FORMER_ATTRIBUTES: usize = Attribute::Unknown as usize + 1;
 
 /// A dossier and the slots it is asked about.
 pub(crate) struct Submitted {
@@ -146,7 +148,8 @@ impl Row {
             let datum_fields = (*header).t_choice.t_datum;
             let columns = pg_sys::lookup_rowtype_tupdesc(datum_fields.datum_typeid, datum_fields.datum_typmod);
             let width = (*columns).natts as usize;
-            if width == ATTRIBUTES {
+            let is_known = width == ATTRIBUTES || width == FORMER_ATTRIBUTES;
+            if is_known {
                 let mut tuple = pg_sys::HeapTupleData {
                     t_len: pgrx::varlena::varsize_4b(header.cast()) as u32,
                     t_data: header,
@@ -157,7 +160,7 @@ impl Row {
             if (*columns).tdrefcount >= 0 {
                 pg_sys::DecrTupleDescRefCount(columns);
             }
-            if width != ATTRIBUTES {
+            if !is_known {
                 return Err(KpiError::parameter(
                     format!("a dossier has {ATTRIBUTES} attributes, not {width}"),
                     "Run ALTER EXTENSION pg_iot_kpi UPDATE: library and SQL are of different versions.",

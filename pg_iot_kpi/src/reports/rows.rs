@@ -136,9 +136,9 @@ impl<'call> Rows<'call> {
         // SAFETY: `begin` made the description, which has as many attributes as it says; a name is a C string of at most 64 bytes.
         unsafe {
             let columns = (*self.info).setDesc;
-            let names = (0..(*columns).natts as usize).map(|n| {
-                let name = (*pg_sys::TupleDescAttr(columns, n as i32)).attname;
-                CStr::from_ptr(name.data.as_ptr()).to_string_lossy().into_owned()
+            let names = (1..=(*columns).natts).map(|n| {
+                let name = pg_sys::SPI_fname(columns, n);
+                CStr::from_ptr(name).to_string_lossy().into_owned()
             });
             names.collect()
         }
