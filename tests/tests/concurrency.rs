@@ -43,7 +43,7 @@ fn check_liveness(client: &mut impl GenericClient) {
              LEFT JOIN iot.device_liveness l ON l.device_id = d.device_id
              CROSS JOIN LATERAL (
                  SELECT max(time) AS last_measured, max(received_at) AS last_received,
-                        max(time) FILTER (WHERE (d.heartbeat_metric IS NULL OR metric = d.heartbeat_metric) AND (metric <> 'error' OR value = 0)) AS last_beat
+                        max(time) FILTER (WHERE (d.heartbeat_metric IS NULL OR metric = d.heartbeat_metric) AND CASE metric WHEN 'error' THEN value = 0 WHEN 'heartbeat' THEN value <> 0 ELSE true END) AS last_beat
                  FROM iot.device_metrics WHERE device_id = d.device_id) AS m
              LEFT JOIN LATERAL (
                  SELECT status, time FROM iot.device_status_history WHERE device_id = d.device_id ORDER BY time DESC LIMIT 1

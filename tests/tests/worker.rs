@@ -49,6 +49,8 @@ const WORK: &str = "
     FROM generate_series(now() - interval '6 days', now(), '10 min') t;
     SELECT iot_kpi.ingest_metrics(array_agg('silent'::text), array_agg('heartbeat'::text), array_agg(t), array_agg(1::float8))
     FROM generate_series(now() - interval '6 days', now() - interval '2 hours', '1 min') t;
+    -- Received when they were measured: of what has just come nobody says that it is silent.
+    UPDATE iot.device_metrics SET received_at = \"time\" WHERE device_id = 'silent';
     SELECT iot_kpi.calculate_kpis(tstzrange(now() - interval '6 days', now()));
     DELETE FROM iot.kpi_calculations WHERE upper(period) > now() - interval '3 hours';
     UPDATE iot.metric_types SET retention = '4 days' WHERE metric = 'temperature';
@@ -129,7 +131,8 @@ fn maintain_does_all_the_work_and_changes_no_report() {
         .batch_execute(
             "INSERT INTO iot.devices (device_id, commissioned_at) VALUES ('talks', now() - interval '8 days');
              SELECT iot_kpi.ingest_status(array_agg('talks'::text), array_agg(t), array_agg('degraded'::text), array_agg(NULL::text)) FROM generate_series(now() - interval '30 hours', now() - interval '3 hours', '1 hour') t;
-             SELECT iot_kpi.ingest_metrics(array_agg('talks'::text), array_agg('heartbeat'::text), array_agg(t), array_agg(1::float8)) FROM generate_series(now() - interval '30 hours', now() - interval '3 hours', '1 min') t",
+             SELECT iot_kpi.ingest_metrics(array_agg('talks'::text), array_agg('heartbeat'::text), array_agg(t), array_agg(1::float8)) FROM generate_series(now() - interval '30 hours', now() - interval '3 hours', '1 min') t;
+             UPDATE iot.device_metrics SET received_at = \"time\" WHERE device_id = 'talks'",
         )
         .unwrap();
     let now: String = ask(&mut client, "SELECT now()::text");
@@ -242,7 +245,8 @@ fn a_silence_is_told_once_and_so_is_its_end() {
         .unwrap();
     let beat = |client: &mut Client, ago: &str| {
         client
-            .batch_execute(&format!("SELECT iot_kpi.ingest_metrics('{{d}}', '{{heartbeat}}', ARRAY[date_trunc('hour', now()) - interval '{ago}'], '{{1}}')"))
+            .batch_execute(&format!("SELECT iot_kpi.ingest_metrics('{{d}}', '{{heartbeat}}', ARRAY[date_trunc('hour', now()) - interval '{ago}'], '{{1}}');
+                              UPDATE iot.device_metrics SET received_at = \"time\""))
             .unwrap();
     };
     let told = |client: &mut Client| -> Vec<String> {
