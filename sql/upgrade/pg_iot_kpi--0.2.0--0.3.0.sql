@@ -2573,7 +2573,8 @@ RETURNS TABLE (device_id text, beat_before timestamptz, excluded tstzmultirange,
     SET jit = off AS $$
 #variable_conflict use_column
 DECLARE
-    earliest constant timestamptz := iot_kpi.earliest_sample();
+    -- No sample is older, and a window may be.
+    earliest constant timestamptz := least(iot_kpi.earliest_sample(), before);
     depth interval := iot_kpi.look_back(device_ids);
     pending text[] := device_ids;
     further text[];
