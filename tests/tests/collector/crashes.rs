@@ -5,6 +5,7 @@ use chrono::{DateTime, Utc};
 use iot_kpi_tests::postgres::{Database, Stop, shared};
 use serde_json::Value;
 use std::fs;
+use std::ops::Range;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -197,7 +198,7 @@ fn outages_that_ended(truth: &[Value]) -> Vec<(String, DateTime<Utc>)> {
     let settled = settled(truth);
     let mut ended: Vec<(String, DateTime<Utc>)> = outages
         .map(|line| (text(line, "device_id"), text(line, "ended_at").parse().unwrap()))
-        .filter(|outage| outage.1 > settled)
+        .filter(|outage| settled.contains(&outage.1))
         .collect();
     ended.sort();
     ended
@@ -207,9 +208,11 @@ fn instant(line: &Value, name: &str) -> DateTime<Utc> {
     line[name].as_str().unwrap().parse().unwrap()
 }
 
-/// From when on every outage is seen: one that is silent from the start has its liveness first, from when the collector looks.
-fn settled(truth: &[Value]) -> DateTime<Utc> {
-    instant(truth.last().unwrap(), "from") + Duration::from_millis(1500)
+/// When the ends of all outages are seen to the microsecond. One that is silent from the start has its liveness first, from when the
+/// collector looks; and of one that ends after the collector has beaten last nobody saw the end.
+fn settled(truth: &[Value]) -> Range<DateTime<Utc>> {
+    let end = truth.last().unwrap();
+    instant(end, "from") + Duration::from_millis(1500)..instant(end, "to") - Duration::from_secs(1)
 }
 
 fn outages_seen(database: &Database<'_>, truth: &[Value]) -> Vec<(String, DateTime<Utc>)> {
@@ -223,6 +226,6 @@ fn outages_seen(database: &Database<'_>, truth: &[Value]) -> Vec<(String, DateTi
         .unwrap();
     let ended = rows.iter().map(|row| (row.get(0), row.get(1)));
     ended
-        .filter(|outage: &(String, DateTime<Utc>)| outage.1 > settled)
+        .filter(|outage: &(String, DateTime<Utc>)| settled.contains(&outage.1))
         .collect()
 }
